@@ -1,0 +1,77 @@
+"""narrows: learn from unlabelled data and put what was learnt to work.
+
+Estimators and verbs are found here and imported on first use; parts live in their rooms
+(`narrows.likelihoods.Gaussian`, `narrows.corruptions.Gaussian`).
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from narrows._version import __version__
+
+if TYPE_CHECKING:
+    from narrows.estimators import (
+        Autoencoder,
+        ContractiveAutoencoder,
+        DenoisingAutoencoder,
+        SparseAutoencoder,
+        VariationalAutoencoder,
+        load,
+    )
+    from narrows.training import Training
+
+_HOMES = {
+    "Autoencoder": "estimators",
+    "ContractiveAutoencoder": "estimators",
+    "DenoisingAutoencoder": "estimators",
+    "SparseAutoencoder": "estimators",
+    "Training": "training",
+    "VariationalAutoencoder": "estimators",
+    "load": "estimators",
+}
+
+_ROOMS = (
+    "bottlenecks",
+    "corruptions",
+    "data",
+    "errors",
+    "estimators",
+    "evaluate",
+    "likelihoods",
+    "networks",
+    "objectives",
+    "penalties",
+    "plots",
+    "priors",
+    "tasks",
+    "training",
+)
+
+__all__ = [
+    "Autoencoder",
+    "ContractiveAutoencoder",
+    "DenoisingAutoencoder",
+    "SparseAutoencoder",
+    "Training",
+    "VariationalAutoencoder",
+    "__version__",
+    "load",
+]
+
+
+def __getattr__(name: str) -> Any:
+    # imported on first use: torch and scikit-learn take seconds to import
+    if name in _HOMES:
+        value = getattr(importlib.import_module(f"narrows.{_HOMES[name]}"), name)
+    elif name in _ROOMS:
+        value = importlib.import_module(f"narrows.{name}")
+    else:
+        raise AttributeError(f"module 'narrows' has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__, *_ROOMS})

@@ -1,0 +1,221 @@
+"""Corruptions: damage done to rows in training, so that a model learns to undo it.
+
+None of them touches a blank except to keep it 0, or makes a category index invalid. Randomness comes from torch's
+global generator through `torch.randn_like` and `torch.rand_like`, so that corruptions work under `torch.func.vmap`.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Annotated
+
+import torch
+from torch import Tensor
+
+from narrows._part import Interval, NotNegative, Part
+from narrows._types import Layout, Rows
+
+__all__ = ["Chain", "Corruption", "Gaussian", "Masking", "RowSwap", "SaltAndPepper"]
+
+
+class Corruption(Part, ABC, room="corruptions", abstract=True):
+    """A way to damage rows: ``corruption(rows, layout) -> rows``; the rows given are not changed."""
+
+    @property
+    def masks(self) -> bool:
+        """Whether it may blank cells of data without blanks; the model is then told which cells are blank."""
+        return False
+
+    @abstractmethod
+    def __call__(self, rows: Rows, layout: Layout) -> Rows:
+        """The rows, damaged.
+
+        Args:
+            rows: B rows.
+            layout: What one row looks like: which columns are categories, and the range of the numbers.
+
+        Returns:
+            B rows of the same shape. Fields other than ``values`` and ``observed`` are kept.
+        """
+
+
+class Gaussian(Corruption):
+    """Normal noise on numbers; categories and blanks stay as they are.
+
+    x̃ = x + σ ε,  ε ~ N(0, 1)
+
+    Args:
+        scale: Standard deviation σ of the noise, in scaled units.
+
+    Reference:
+        Stacked Denoising Autoencoders. Pascal Vincent, Hugo Larochelle, Isabelle Lajoie, Yoshua Bengio,
+        Pierre-Antoine Manzagol, 2010. https://www.jmlr.org/papers/v11/vincent10a.html
+
+    ```python
+    corruptions.Gaussian(scale=0.5)(rows, layout)
+    ```
+    """
+
+    scale: Annotated[float, NotNegative] = 0.3
+
+    def __call__(self, rows: Rows, layout: Layout) -> Rows:
+        """The rows with noise added to every observed number."""
+        noisy = rows.values + self.scale * torch.randn_like(rows.values)
+        category = _categories(layout, rows.values)
+        if category is not None:
+            noisy = torch.where(category, rows.values, noisy)
+        return rows.replace(values=_blank(noisy, rows.mask()))
+
+
+class Masking(Corruption):
+    """Blank a fraction of the cells: the model is told that they are missing, not that they are 0.
+
+    m̃ = m · 1[u ≥ fraction],  u ~ U(0, 1)
+
+    Args:
+        fraction: Chance of each observed cell to be blanked, 0 to 1.
+
+    Reference:
+        Extracting and Composing Robust Features with Denoising Autoencoders. Pascal Vincent, Hugo Larochelle,
+        Yoshua Bengio, Pierre-Antoine Manzagol, 2008. https://doi.org/10.1145/1390156.1390294
+
+    ```python
+    corruptions.Masking(fraction=0.2)(rows, layout).observed  # false for one cell in five
+    ```
+    """
+
+    fraction: Annotated[float, Interval(0, 1)] = 0.2
+
+    @property
+    def masks(self) -> bool:
+        """Always."""
+        return True
+
+    def __call__(self, rows: Rows, layout: Layout) -> Rows:
+        """The rows with cells blanked; ``observed`` is made if there was none."""
+        keep = torch.rand_like(rows.values) >= self.fraction
+        observed = keep if rows.observed is None else rows.observed & keep
+        masked = rows.replace(observed=observed)
+        return masked.replace(values=_blank(rows.values, masked.mask()))
+
+
+class SaltAndPepper(Corruption):
+    """Set a fraction of the numbers to the lowest or highest value of training, of the categories to a random one.
+
+    Args:
+        fraction: Chance of each observed cell to be hit, 0 to 1: half of the numbers hit become ``layout.low``, half
+            ``layout.high``. A category that is hit may draw the one it had.
+
+    ```python
+    corruptions.SaltAndPepper(fraction=0.1)(rows, layout)
+    ```
+    """
+
+    fraction: Annotated[float, Interval(0, 1)] = 0.1
+
+    def __call__(self, rows: Rows, layout: Layout) -> Rows:
+        """The rows with some observed cells replaced."""
+        values = rows.values
+        u = torch.rand_like(values)
+        extreme = torch.where(u < self.fraction / 2, _bound(layout.low, values), _bound(layout.high, values))
+        category = _categories(layout, values)
+        if category is not None:
+            k = values.new_tensor(layout.categories)
+            # a uniform draw times K may round up to K
+            index = torch.minimum((torch.rand_like(values) * k).floor(), (k - 1).clamp_min(0))
+            extreme = torch.where(category, index, extreme)
+        damaged = torch.where(u < self.fraction, extreme, values)
+        return rows.replace(values=_blank(damaged, rows.mask()))
+
+
+class RowSwap(Corruption):
+    """Replace a fraction of the cells by what another row of the batch holds there.
+
+    The noise has every column's own distribution, whatever its kind or units. A cell may take over another row's
+    blank, so blanks become slightly more common; a batch of one row stays as it is.
+
+    Args:
+        fraction: Chance of each observed cell to be replaced, 0 to 1. Each cell draws its own donor among the other
+            rows.
+
+    Reference:
+        VIME: Extending the Success of Self- and Semi-supervised Learning to Tabular Domain. Jinsung Yoon, Yao Zhang,
+        James Jordon, Mihaela van der Schaar, 2020.
+        https://proceedings.neurips.cc/paper/2020/hash/7d97667a3e056acab9aaf653807b4a03-Abstract.html
+
+    ```python
+    corruptions.RowSwap(fraction=0.1)(rows, layout)
+    ```
+    """
+
+    fraction: Annotated[float, Interval(0, 1)] = 0.1
+
+    def __call__(self, rows: Rows, layout: Layout) -> Rows:
+        """The rows with some observed cells, and whether they are blank, taken from other rows."""
+        values, mask = rows.values, rows.mask()
+        n = values.shape[0]
+        if n < 2:
+            return rows
+        own = torch.arange(n, device=values.device).reshape(-1, *[1] * (values.ndim - 1))
+        away = (torch.rand_like(values) * (n - 1)).long().clamp_max(n - 2) + 1
+        donor = (own + away) % n
+        hit = torch.rand_like(values) < self.fraction
+        observed = rows.observed
+        if mask is not None:
+            given = mask.gather(0, donor)
+            hit = hit & mask
+            if observed is None:  # a series: steps that do not exist have nothing to give
+                hit = hit & given
+            else:
+                observed = torch.where(hit, given, observed)
+        swapped = rows.replace(values=torch.where(hit, values.gather(0, donor), values), observed=observed)
+        return swapped.replace(values=_blank(swapped.values, swapped.mask()))
+
+
+class Chain(Corruption):
+    """Several corruptions, one after the other.
+
+    Args:
+        parts: The corruptions, in the order in which they act. None of them leaves the rows as they are.
+
+    ```python
+    corruptions.Chain((corruptions.Gaussian(0.1), corruptions.Masking(0.2)))
+    ```
+    """
+
+    parts: tuple[Corruption, ...] = ()
+
+    @property
+    def masks(self) -> bool:
+        """Whether one of them does."""
+        return any(part.masks for part in self.parts)
+
+    def check(self) -> None:
+        """Check every part.
+
+        Raises:
+            InvalidParameter: If a parameter of one cannot be used.
+        """
+        super().check()
+        for part in self.parts:
+            part.check()
+
+    def __call__(self, rows: Rows, layout: Layout) -> Rows:
+        """The rows, damaged by each in turn."""
+        for part in self.parts:
+            rows = part(rows, layout)
+        return rows
+
+
+def _categories(layout: Layout, values: Tensor) -> Tensor | None:
+    category = layout.is_category()
+    return None if category is None else category.to(values.device)
+
+
+def _bound(bound: tuple[float, ...], values: Tensor) -> Tensor:
+    """One bound for all elements, or one per column."""
+    return values.new_tensor(bound[0] if len(bound) == 1 else bound)
+
+
+def _blank(values: Tensor, mask: Tensor | None) -> Tensor:
+    return values if mask is None else values.masked_fill(~mask, 0.0)

@@ -1,0 +1,65 @@
+"""Data in and out: formats, readers, embedded samples, and what a command-line word means.
+
+A format turns raw data into rows of tensors and back. `Table` and `Image` hold the options; ``fit`` gives the fitted
+format. Everything here is imported on first use.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from narrows.data.image import Image, ImageFormat
+    from narrows.data.readers import read_table, write_table
+    from narrows.data.samples import Sample, catalogue, load
+    from narrows.data.sources import Source, format_for, format_from_config, open_source
+    from narrows.data.table import Table, TableFormat
+    from narrows.data.writers import write_images
+
+_HOMES = {
+    "Image": "image",
+    "ImageFormat": "image",
+    "Sample": "samples",
+    "Source": "sources",
+    "Table": "table",
+    "TableFormat": "table",
+    "catalogue": "samples",
+    "format_for": "sources",
+    "format_from_config": "sources",
+    "load": "samples",
+    "open_source": "sources",
+    "read_table": "readers",
+    "write_images": "writers",
+    "write_table": "readers",
+}
+
+__all__ = [
+    "Image",
+    "ImageFormat",
+    "Sample",
+    "Source",
+    "Table",
+    "TableFormat",
+    "catalogue",
+    "format_for",
+    "format_from_config",
+    "load",
+    "open_source",
+    "read_table",
+    "write_images",
+    "write_table",
+]
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"{__name__}.{home}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,400 @@
+"""What a word on the command line means: a sample's name, a file, a folder, a pattern, a query, or data itself."""
+
+from __future__ import annotations
+
+import glob
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from narrows._part import Part
+from narrows.data.pictures import SUFFIXES as PICTURES
+from narrows.data.pictures import Target, decode, each, find_pictures
+from narrows.errors import InvalidData, InvalidType, SavedModelError, UnreadableFile
+
+TABLES = (
+    *(
+        ".csv",
+        ".csv.gz",
+        ".data",
+        ".db",
+        ".json",
+        ".json.gz",
+        ".jsonl",
+        ".jsonl.gz",
+        ".ndjson",
+        ".ndjson.gz",
+        ".parquet",
+    ),
+    *(".pq", ".sqlite", ".sqlite3", ".tab", ".tab.gz", ".tsv", ".tsv.gz", ".txt", ".txt.gz"),
+)
+ARRAYS = (".npy", ".npz")
+KINDS = (
+    "a table (.csv, .tsv, .parquet, .json, .sqlite), images (.png, .jpg, .tif, .webp, …), an array (.npy, .npz), a "
+    "folder or a pattern of these, an SQL query, or the name of a sample"
+)
+_QUERY = re.compile(r"\s*(select|with|from)\s", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Source:
+    """Data that was found and opened.
+
+    Attributes:
+        name: What to call it: the sample's name, or the file's or folder's without its ending.
+        kind: "table" or "images".
+        data: What a format takes: a table, an array, or a list of image files.
+        test: Held-out data of the same kind, if the source has such a part.
+        labels: ``(n,)`` the class of every row, if known; for figures, never for training.
+        test_labels: The same of ``test``.
+        notes: What should be said about how it was understood.
+        names: One name per row (the image file's), where rows have names.
+        format: Format with the options that were asked for.
+        licence: Licence of a sample; None for the user's own data.
+    """
+
+    name: str
+    kind: str
+    data: Any
+    test: Any = None
+    labels: Any = None
+    test_labels: Any = None
+    notes: list[str] = field(default_factory=list)
+    names: list[str] | None = None
+    format: Part | None = None
+    licence: str | None = None
+
+
+def open_source(
+    source: Any,
+    *,
+    sql: str | None = None,
+    skip_bad: bool = False,
+    image_size: tuple[int, int] | None = None,
+    url: str | None = None,
+) -> Source:
+    """Find out what ``source`` means and open it.
+
+    A path that exists wins over a sample of the same name. A folder holds images or table files; a file is known by
+    its ending, and ``file::part`` names a table or array in it; a word with ``*``, ``?`` or ``[`` is a pattern; a text
+    that begins with SELECT, WITH or FROM is a query.
+
+    Args:
+        source: The word, a path, or data itself (array, table, list of images).
+        sql: A query over ``source`` (see `read_table`).
+        skip_bad: Leave out image files that cannot be read, and say so, instead of stopping.
+        image_size: Height and width in pixels to bring images to; None: chosen by the format.
+        url: Mirror to download samples from (see `load`).
+
+    Returns:
+        The data and what is known about it.
+
+    Raises:
+        UnreadableFile: If nothing of that name is there, its kind is not known, or it is damaged.
+        InvalidData: If it is there but holds nothing that can be used.
+
+    Example:
+        ```python
+        open_source("fashion").data.shape      # (6000, 28, 28)
+        open_source("photos/").kind            # 'images'
+        open_source("sales.csv").kind          # 'table'
+        ```
+    """
+    options: dict[str, Any] = {"size": image_size, "skip_bad": skip_bad}
+    if not isinstance(source, (str, os.PathLike)):
+        chosen = format_for(source, **options)
+        return Source("data", _kind(chosen), source, format=chosen)
+    word = os.fspath(source)
+    if sql is not None:
+        return _table(word, sql, name=Path(word).stem)
+    path = Path(word).expanduser()
+    if word.strip() and path.exists():
+        return _with_sample_note(_open_path(path, options), word)
+    file, marker, part = word.rpartition("::")
+    if marker and Path(file).expanduser().is_file():
+        path = Path(file).expanduser()
+        if path.suffix.lower() in ARRAYS:
+            return _array(path, part, options)
+        return _table(f"{path}::{part}", None, name=part)
+    if _QUERY.match(word):
+        return _table(None, word, name="query")
+    if glob.has_magic(word):
+        return _open_pattern(str(path), word, options)
+    return _open_sample(word, url, options)
+
+
+def format_for(data: Any, **options: Any) -> Part:
+    """The format that suits raw data.
+
+    Args:
+        data: An array, a DataFrame, a list of image files, Pillow images or arrays, or a folder of images.
+        options: Options of `formats.Image` (``size``, ``mode``, ``skip_bad``, …), used if it is images.
+
+    Returns:
+        ``formats.Image(…)`` for arrays with three or four axes, lists of images and paths; else ``formats.Table()``.
+
+    Raises:
+        InvalidType: If the data is neither a table nor images.
+        InvalidData: If an array has another number of axes.
+    """
+    from narrows.data.image import Image
+
+    if _looks_like_images(data):
+        return Image(**{name: value for name, value in options.items() if value is not None})
+    from narrows.data.table import Table
+
+    return Table()
+
+
+def format_from_config(config: Mapping[str, Any]) -> Any:
+    """The fitted format that ``to_config`` described.
+
+    Raises:
+        SavedModelError: If the kind of format is not known, or the description is damaged.
+    """
+    kind = config.get("format")
+    if kind == "image":
+        from narrows.data.image import ImageFormat
+
+        return ImageFormat.from_config(config)
+    if kind == "table":
+        from narrows.data.table import TableFormat
+
+        return TableFormat.from_config(config)
+    raise SavedModelError(f"the saved model has data of kind {kind!r}, but this version knows 'image' and 'table'")
+
+
+# --- images or table -----------------------------------------------------------------------------------------
+
+
+def _looks_like_images(data: Any) -> bool:
+    if isinstance(data, (str, os.PathLike)):
+        return True
+    if isinstance(data, (list, tuple)):
+        return bool(data) and all(_is_picture(item) for item in data)
+    if hasattr(data, "columns") or hasattr(data, "__dataframe__") or hasattr(data, "__arrow_c_stream__"):
+        return False
+    shape = getattr(data, "shape", None)
+    if shape is None:
+        if hasattr(data, "__array__"):
+            return _looks_like_images(np.asarray(data))
+        raise InvalidType(
+            f"{type(data).__name__} is neither a table nor images; give an array (n, columns) or (n, height, width[, "
+            "channels]), a DataFrame, a folder or list of images"
+        )
+    if len(shape) in (3, 4):
+        return True
+    if len(shape) > 4:
+        raise InvalidData(
+            f"an array of shape {tuple(shape)} has too many axes; images have (n, height, width[, channels])"
+        )
+    return False  # the table format says what is wrong with fewer than two axes
+
+
+def _is_picture(item: Any) -> bool:
+    if isinstance(item, np.ndarray) or type(item).__name__ == "Tensor":
+        return item.ndim in (2, 3)
+    if isinstance(item, os.PathLike):
+        return True
+    if isinstance(item, str):
+        return item.lower().endswith(PICTURES)
+    return any(base.__module__ == "PIL.Image" for base in type(item).__mro__)
+
+
+def _kind(chosen: Part) -> str:
+    return "images" if chosen.key() == "formats.Image" else "table"
+
+
+# --- by what the word is -------------------------------------------------------------------------------------
+
+
+def _open_path(path: Path, options: dict[str, Any]) -> Source:
+    if path.is_dir():
+        return _open_folder(path, options)
+    if path.suffix.lower() in PICTURES:
+        return _pictures([path], path.stem, options)
+    if path.suffix.lower() in ARRAYS:
+        return _array(path, None, options)
+    if _suffix(path) in TABLES:
+        return _table(str(path), None, name=path.name.removesuffix(_suffix(path)))
+    raise UnreadableFile(f"{str(path)!r} is of no known kind ({path.suffix or 'no ending'}); give {KINDS}")
+
+
+def _open_folder(folder: Path, options: dict[str, Any]) -> Source:
+    files = (
+        p for p in folder.rglob("*") if p.is_file() and not any(s.startswith(".") for s in p.relative_to(folder).parts)
+    )
+    tables = sorted(p for p in files if _suffix(p) in TABLES and ".txt" not in _suffix(p))
+    pictures = find_pictures(folder)
+    name = folder.resolve().name
+    if pictures:
+        opened = _pictures(pictures, name, options)
+        if tables:
+            opened.notes.append(f"{len(tables)} table files beside the images in {str(folder)!r} were left out")
+        return opened
+    if not tables:
+        raise InvalidData(f"the folder {str(folder)!r} holds neither images nor table files; give {KINDS}")
+    return _tables(tables, name)
+
+
+def _open_pattern(pattern: str, word: str, options: dict[str, Any]) -> Source:
+    found = sorted(
+        Path(p)
+        for p in glob.glob(pattern, recursive=True)  # noqa: PTH207  (absolute patterns)
+        if Path(p).is_file()
+    )
+    if not found:
+        raise UnreadableFile(
+            f"no file matches {word!r}; check the pattern (quote it, so that the shell leaves it alone)"
+        )
+    name = re.sub(r"[*?\[\]]+", "", Path(word).name.split(".")[0]).strip("-_ ") or Path(word).parent.name or "files"
+    pictures = [p for p in found if p.suffix.lower() in PICTURES]
+    if pictures:
+        opened = _pictures(pictures, name, options)
+        if len(pictures) < len(found):
+            opened.notes.append(
+                f"{len(found) - len(pictures)} files that match {word!r} are no images and were left out"
+            )
+        return opened
+    if len(found) == 1:
+        return _open_path(found[0], options)
+    unknown = [p for p in found if _suffix(p) not in TABLES]
+    if unknown:
+        raise UnreadableFile(f"{str(unknown[0])!r}, which matches {word!r}, is of no known kind; give {KINDS}")
+    return _tables(found, name)
+
+
+def _open_sample(word: str, url: str | None, options: dict[str, Any]) -> Source:
+    from narrows.data.samples import catalogue, load, nearest
+
+    names = [entry.name for entry in catalogue()]
+    if word.lower() not in names:
+        near = nearest(word)
+        hint = f" Did you mean the sample {' or '.join(near)}?" if near else f" Samples are {', '.join(names)}."
+        if re.match(r"[a-z0-9+]{2,}://", word):
+            hint = " Download it first, and give the file."
+        raise UnreadableFile(f"there is no file, folder or sample {word!r}; give {KINDS}.{hint}")
+    found = load(word, url=url)
+    chosen = format_for(found.data, **options)
+    notes = [f"sample data {found.name!r}: {found.description} ({found.licence}; {found.source})"]
+    return Source(
+        found.name,
+        found.kind,
+        found.data,
+        found.test,
+        found.labels,
+        found.test_labels,
+        notes,
+        None,
+        chosen,
+        found.licence,
+    )
+
+
+def _with_sample_note(opened: Source, word: str) -> Source:
+    from narrows.data.samples import catalogue
+
+    if word.lower() in [entry.name for entry in catalogue()]:
+        opened.notes.append(f"{word!r} is also the name of a sample; the path {word!r} was taken")
+    return opened
+
+
+# --- opening -------------------------------------------------------------------------------------------------
+
+
+def _pictures(pictures: list[Path], name: str, options: dict[str, Any]) -> Source:
+    notes = [f"{len(pictures)} image file{'s' * (len(pictures) != 1)}"]
+    if options["skip_bad"]:
+        kept, bad = _readable(pictures)
+        if not kept:
+            raise UnreadableFile(f"none of the {len(pictures)} image files can be read; the first: {bad[0]}")
+        if bad:
+            notes.append(
+                f"{len(bad)} of {len(pictures)} image files cannot be read and were left out: " + "; ".join(bad[:3])
+            )
+        pictures = kept
+    return Source(
+        name, "images", pictures, notes=notes, names=[str(p) for p in pictures], format=format_for(pictures, **options)
+    )
+
+
+def _readable(pictures: list[Path]) -> tuple[list[Path], list[str]]:
+    # every file is decoded to its end, so that the rows of all later steps are these files, one for one
+    from narrows.data.image import Image
+
+    target = Target("grey", (8, 8), "stretch", Image().max_pixels)
+
+    def work(picture: Any, index: int) -> None:
+        decode(picture, index, target)
+
+    results = each(pictures, work, skip=True)
+    kept = [p for p, r in zip(pictures, results) if r is None]
+    return kept, [str(r) for r in results if r is not None]
+
+
+def _array(path: Path, part: str | None, options: dict[str, Any]) -> Source:
+    arrays = _load_arrays(path)
+    usable = {key: a for key, a in arrays.items() if a.ndim in (2, 3, 4) and a.dtype.kind in "buif"}
+    listed = ", ".join(f"{key or 'array'} {a.shape} {a.dtype}" for key, a in arrays.items()) or "nothing"
+    if part is not None and part not in usable:
+        raise InvalidData(f"{str(path)!r} holds {listed}; none of these is usable and called {part!r}")
+    if not usable:
+        raise InvalidData(
+            f"{str(path)!r} holds {listed}; give numbers of shape (n, columns), (n, height, width) or "
+            "(n, height, width, channels)"
+        )
+    usual = next((k for k in ("images", "X", "x", "data", "x_train") if k in usable), None)
+    key = part if part is not None else usual if usual is not None else max(usable, key=lambda k: usable[k].size)
+    data = usable[key]
+    notes: list[str] = []
+    if len(arrays) > 1:
+        rest = ", ".join(k for k in arrays if k != key)
+        notes.append(f"array {key!r} was taken from {str(path)!r} ({rest} left; choose with '{path}::name')")
+    named = (arrays[k] for k in ("y", "labels", "target", "y_train") if k in arrays and k != key)
+    labels = next((a for a in named if a.shape == data.shape[:1]), None)
+    chosen = format_for(data, **options)
+    return Source(path.stem, _kind(chosen), data, labels=labels, notes=notes, format=chosen)
+
+
+def _load_arrays(path: Path) -> dict[str, Any]:
+    try:
+        loaded = np.load(path, allow_pickle=False)
+        if isinstance(loaded, np.ndarray):
+            return {"": loaded}
+        with loaded:
+            return {key: loaded[key] for key in loaded.files}
+    except Exception as error:  # numpy raises many kinds for damaged or pickled files
+        raise UnreadableFile(
+            f"{str(path)!r} cannot be read as arrays ({error}); write it with numpy.save or numpy.savez, no objects"
+        ) from error
+
+
+def _table(source: str | list[str] | None, sql: str | None, name: str) -> Source:
+    from narrows.data.readers import read_table
+    from narrows.data.table import Table
+
+    return Source(name, "table", read_table(source, sql=sql), format=Table())
+
+
+def _tables(files: list[Path], name: str) -> Source:
+    kinds = sorted({_suffix(p) for p in files})
+    if len(kinds) > 1:
+        raise UnreadableFile(
+            f"the {len(files)} table files are of several kinds ({', '.join(kinds)}); give a pattern of one kind, such "
+            f"as {str(files[0].parent / ('*' + kinds[0]))!r}"
+        )
+    opened = _table([str(p) for p in files], None, name)
+    if len(files) > 1:
+        opened.notes.append(f"{len(files)} table files were put together")
+    return opened
+
+
+def _suffix(path: Path) -> str:
+    """The ending that names the kind: ``.csv.gz`` for a packed file."""
+    endings = [s.lower() for s in path.suffixes[-2:]]
+    return "".join(endings) if len(endings) == 2 and endings[1] == ".gz" else (endings or [""])[-1]

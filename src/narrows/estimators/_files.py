@@ -1,0 +1,208 @@
+"""Whole models on disk: safetensors for the weights, JSON for everything else, nothing that can execute."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from numbers import Integral
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from narrows import files
+from narrows._part import Part, decode, encode
+from narrows._version import __version__
+from narrows.data import format_from_config
+from narrows.errors import NarrowsError, SavedModelError
+from narrows.estimators._base import BaseModel, _initial
+from narrows.estimators._choose import Choices
+from narrows.training import History
+
+FORMAT_VERSION = 1
+MODEL = "model.json"
+
+
+def save(model: BaseModel, folder: Path, metrics: Mapping[str, Any] | None = None) -> Path:
+    """Write a fitted model. ``model.json`` comes last and by rename: until then an older model stays as it was."""
+    if folder.exists() and not folder.is_dir():
+        raise SavedModelError(f"{folder} is a file; a model is saved into a folder")
+    folder.mkdir(parents=True, exist_ok=True)
+    state = {name: tensor.detach().cpu().contiguous() for name, tensor in model.module_.state_dict().items()}
+    draft = folder / ".weights.safetensors"
+    with files.atomic(draft) as temporary:
+        save_file(state, temporary)
+        digest = files.sha256(temporary)
+    weights = f"weights-{digest[:16]}.safetensors"
+    os.replace(draft, folder / weights)
+    content = _describe(model, weights, digest, state, metrics)
+    files.write_text(folder / "README.md", _card(content))
+    files.write_json(folder / MODEL, content)
+    for old in folder.glob("weights-*.safetensors"):
+        if old.name != weights:
+            old.unlink(missing_ok=True)
+    return folder
+
+
+def _describe(
+    model: BaseModel, weights: str, digest: str, state: Mapping[str, Tensor], metrics: Mapping[str, Any] | None
+) -> dict[str, Any]:
+    params = model.get_params(deep=False)
+    if not isinstance(params["random_state"], (Integral, type(None))):
+        params["random_state"] = model.seed_
+    content = {
+        "format_version": FORMAT_VERSION,
+        "narrows": __version__,
+        "estimator": type(model).__name__,
+        "params": {name: encode(value) for name, value in params.items()},
+        "parts": {name: part.to_config() for name, part in model.choices_.parts().items()},
+        "code_size": model.module_.code_size,
+        "seed": model.seed_,
+        "reasons": list(model.reasons_),
+        "format": model.format_.to_config(),
+        "metrics": dict(metrics or {}),
+        "history": model.history_.to_config(),
+        "weights": weights,
+        "weights_sha256": digest,
+        "tensors": {name: [list(t.shape), str(t.dtype).removeprefix("torch.")] for name, t in state.items()},
+    }
+    return {**content, "checksum": _checksum(content)}
+
+
+def _checksum(content: Mapping[str, Any]) -> str:
+    plain = {name: value for name, value in content.items() if name != "checksum"}
+    return hashlib.sha256(json.dumps(plain, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
+
+
+def describe(folder: str | os.PathLike[str]) -> dict[str, Any]:
+    """What ``model.json`` says, checked but without building the model.
+
+    Raises:
+        SavedModelError: If the folder holds no model, or one that is damaged or newer.
+    """
+    path = Path(folder) / MODEL
+    if not path.is_file():
+        raise SavedModelError(f"{folder} holds no model: {MODEL} is missing (was saving cut short?)")
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        version = content["format_version"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise SavedModelError(f"{path} is damaged: {error}. Save the model again.") from error
+    if not isinstance(version, int) or version > FORMAT_VERSION:
+        raise SavedModelError(
+            f"{path} was written by a newer narrows ({content.get('narrows')}, format {version}); "
+            f"this is {__version__} (format {FORMAT_VERSION}): pip install --upgrade narrows"
+        )
+    if content.get("checksum") != _checksum(content):
+        raise SavedModelError(f"{path} was changed after it was written: its checksum does not fit")
+    return dict(content)
+
+
+def load(folder: str | os.PathLike[str], device: str = "cpu") -> BaseModel:
+    """Read a model that ``save`` wrote.
+
+    Only registered parts are built, every shape and hash is checked, and nothing in the folder is executed.
+
+    Args:
+        folder: The model's folder.
+        device: Where to put the weights.
+
+    Returns:
+        The fitted estimator.
+
+    Raises:
+        SavedModelError: If the folder is truncated, tampered with, of a newer version, or names an unknown part.
+
+    Example:
+        ```python
+        model = narrows.load("runs/fashion")
+        ```
+    """
+    content = describe(folder)
+    state = _weights(Path(folder), content)
+    try:
+        return _rebuild(content, state, device)
+    except SavedModelError:
+        raise
+    except (NarrowsError, KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+        raise SavedModelError(f"{Path(folder) / MODEL} does not describe a model that can be built: {error}") from error
+
+
+def _weights(folder: Path, content: Mapping[str, Any]) -> dict[str, Tensor]:
+    name = content.get("weights")
+    if not isinstance(name, str) or Path(name).name != name:
+        raise SavedModelError(f"{folder / MODEL} names weights {name!r}, which is not a file of this folder")
+    path = folder / name
+    if not path.is_file():
+        raise SavedModelError(f"{path} is missing: the model was not copied whole")
+    if files.sha256(path) != content.get("weights_sha256"):
+        raise SavedModelError(f"{path} is damaged: its content is not what was saved")
+    try:
+        return load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise SavedModelError(f"{path} is damaged: {error}") from error
+
+
+def _rebuild(content: Mapping[str, Any], state: dict[str, Tensor], device: str) -> BaseModel:
+    kinds = {kind.__name__: kind for kind in BaseModel.__subclasses__()}
+    kind = kinds.get(content["estimator"])
+    if kind is None:
+        raise SavedModelError(f"unknown estimator {content['estimator']!r}; known: {', '.join(sorted(kinds))}")
+    model = kind(**{name: decode(value) for name, value in content["params"].items()})
+    parts: dict[str, Any] = {name: Part.from_config(config) for name, config in content["parts"].items()}
+    choices = Choices(code_size=content["code_size"], **parts)
+    format_ = format_from_config(content["format"])
+    module = _initial(choices, format_.layout, content["seed"])
+    expected = {name: list(tensor.shape) for name, tensor in module.state_dict().items()}
+    found = {name: list(tensor.shape) for name, tensor in state.items()}
+    if expected != found:
+        wrong = sorted(name for name in expected.keys() | found.keys() if expected.get(name) != found.get(name))
+        raise SavedModelError(f"the weights do not fit the model: {', '.join(wrong[:5])}")
+    module.load_state_dict(state)
+    model.module_ = module.eval().to(torch.device(device))
+    model.format_, model.choices_ = format_, choices
+    model.history_ = History.from_config(content["history"])
+    model.seed_, model.reasons_ = content["seed"], list(content["reasons"])
+    model._describe()
+    return model
+
+
+def _card(content: Mapping[str, Any]) -> str:
+    """The model card: what a person sees who opens the folder."""
+    history = History.from_config(content["history"])
+    lines = [
+        f"# {content['estimator']}",
+        "",
+        f"Made by narrows {content['narrows']}. Load it with `narrows.load(folder)` or look at it with "
+        "`narrows info FOLDER`.",
+        "",
+        "## Parts",
+        "",
+        *(f"- {name}: `{Part.from_config(config)!r}`" for name, config in content["parts"].items()),
+        f"- code size: {content['code_size']}",
+        "",
+        "## Why",
+        "",
+        *(f"- {reason}" for reason in content["reasons"]),
+        "",
+        "## Training",
+        "",
+        f"- {len(history)} recorded epochs, {history.stopped}; the weights of epoch {history.best_epoch} are kept",
+        *(f"- {sentence}" for sentence in history.diagnose()),
+    ]
+    if content["metrics"]:
+        lines += ["", "## Measured", "", *(f"- {name}: {value}" for name, value in content["metrics"].items())]
+    lines += [
+        "",
+        "## Limits",
+        "",
+        "The model knows the rows it was trained on and repeats their gaps and their bias. Scores are log p(x|z) in "
+        "scaled units: they rank rows, and are not probabilities of rows.",
+    ]
+    return "\n".join(lines) + "\n"
+

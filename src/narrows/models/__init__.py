@@ -1,0 +1,5 @@
+"""Models: modules that combine parts."""
+
+from narrows.models.autoencoder import AutoencoderModule
+
+__all__ = ["AutoencoderModule"]

@@ -1,0 +1,123 @@
+"""The autoencoder: stem, encoder, bottleneck, decoder, likelihood and prior put together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+
+from narrows._types import Distribution, Layout, Pass, Rows
+from narrows.bottlenecks import Bottleneck
+from narrows.likelihoods import Likelihood
+from narrows.networks import Network, StemModule
+from narrows.priors import Prior
+
+
+class AutoencoderModule(nn.Module):
+    """x → stem → encoder → bottleneck → z → decoder → likelihood → p(x|z).
+
+    Args:
+        layout: What a row looks like.
+        network: Makes encoder and decoder.
+        bottleneck: Decides what the code may be; its size must be set.
+        likelihood: Judges the reconstruction.
+        prior: What codes look like before a row is seen.
+        mask: Whether the encoder is told which values are blank.
+
+    Raises:
+        InvalidParameter: If the likelihood cannot describe rows of this layout.
+    """
+
+    def __init__(
+        self, layout: Layout, network: Network, bottleneck: Bottleneck, likelihood: Likelihood, prior: Prior, mask: bool
+    ) -> None:
+        super().__init__()
+        likelihood.check_layout(layout)
+        assert bottleneck.size is not None
+        self.layout = layout
+        self.code_size = bottleneck.size
+        self.stochastic = bottleneck.stochastic
+        self.fitted_prior = prior.fitted_afterwards
+        self.stem = StemModule(layout, mask)
+        self.encoder = network.encoder(self.stem.shape, bottleneck.width())
+        self.bottleneck = bottleneck.build()
+        self.decoder = network.decoder(bottleneck.size, likelihood.theta_shape(layout))
+        self.likelihood = likelihood.build(layout)
+        self.prior = prior.build(bottleneck.size)
+
+    def encode(self, rows: Rows) -> Tensor:
+        """The mean code of every row, ``(B, L)``, without noise."""
+        return self._mean(self.stem(rows))
+
+    def decode(self, z: Tensor) -> Distribution:
+        """p(x|z) for codes ``(…, L)``: elementwise, ``(…, *shape)``."""
+        return self.likelihood(self.decoder(z))
+
+    def forward(
+        self,
+        rows: Rows,
+        seen: Rows | None = None,
+        *,
+        samples: int | None = None,
+        epoch: Tensor | None = None,
+    ) -> Pass:
+        """One pass: encode what is seen, decode the code.
+
+        Args:
+            rows: The clean rows, which the reconstruction is judged by.
+            seen: What the encoder sees; None: the clean rows.
+            samples: Codes drawn per row by a stochastic bottleneck; None: one in training, the mean in evaluation.
+            epoch: ``()`` epochs trained so far, for warm-ups.
+
+        Returns:
+            All that the pass made.
+        """
+        inputs = self.stem(rows if seen is None else seen)
+        code = self.bottleneck(self.encoder(inputs), samples=samples)
+        return Pass(
+            rows=rows,
+            code=code,
+            # a prior that is fitted to the codes afterwards plays no part in training
+            prior=None if self.fitted_prior else self.prior(rows.condition),
+            x=self.decode(code.z),
+            inputs=inputs,
+            encode=self._mean,
+            epoch=rows.values.new_zeros(()) if epoch is None else epoch,
+        )
+
+    def _mean(self, inputs: Tensor) -> Tensor:
+        with evaluation(self.encoder):
+            return self.bottleneck.mean(self.encoder(inputs))
+
+
+@contextmanager
+def evaluation(module: nn.Module) -> Iterator[None]:
+    """Put a module into evaluation mode for the length of a block."""
+    training = module.training
+    if training:
+        module.eval()
+    try:
+        yield
+    finally:
+        if training:
+            module.train()
+
+
+def active_units(codes: Tensor, threshold: float = 0.01, relative: bool = False) -> int:
+    """How many units of the code say something: those whose mean varies between rows.
+
+    Args:
+        codes: ``(B, L)`` posterior means.
+        threshold: Variance above which a unit counts.
+        relative: Whether the threshold is a share of the largest variance: plain codes have no scale of their own.
+
+    References:
+        Burda, Grosse, Salakhutdinov: Importance Weighted Autoencoders, 2016, https://arxiv.org/abs/1509.00519
+    """
+    if len(codes) < 2:
+        return codes.shape[1]
+    variance = torch.var(codes.float(), dim=0)
+    limit = threshold * variance.max().clamp(min=1e-12) if relative else threshold
+    return int((variance > limit).sum())

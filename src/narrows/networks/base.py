@@ -1,0 +1,110 @@
+"""What a network promises."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any
+
+from torch import nn
+
+from narrows._part import Part, check_value, nested_params
+
+
+class Network(Part, ABC, room="networks", abstract=True):
+    """A recipe for the modules that narrow a row and widen a code; the only parts tied to an input's shape.
+
+    Sizes meet in the middle: the bottleneck says how many numbers per row it wants (``width``), the likelihood how
+    many per element (``shape`` of the decoder). The last layer has no activation: bottleneck and likelihood decide.
+    All modules take any leading dimensions and are initialised from torch's global generator.
+    """
+
+    @abstractmethod
+    def encoder(self, shape: tuple[int, ...], width: int) -> nn.Module:
+        """The module that narrows: ``(…, *shape) -> (…, width)``.
+
+        Args:
+            shape: Shape of one row, the stem's.
+            width: How many numbers per row the bottleneck wants.
+
+        Returns:
+            A freshly initialised module.
+
+        Raises:
+            InvalidParameter: If this network cannot take rows of that shape.
+        """
+
+    @abstractmethod
+    def decoder(self, size: int, shape: tuple[int, ...]) -> nn.Module:
+        """The module that widens: ``(…, size) -> (…, *shape)``.
+
+        Args:
+            size: Numbers per code.
+            shape: Shape of the parameters of one row, the likelihood's ``theta_shape``.
+
+        Returns:
+            A freshly initialised module.
+
+        Raises:
+            InvalidParameter: If this network cannot make rows of that shape.
+        """
+
+    @abstractmethod
+    def map(self, shape: tuple[int, ...], shape_out: tuple[int, ...]) -> nn.Module:
+        """A module from rows to rows, without a code between: ``(…, *shape) -> (…, *shape_out)``.
+
+        Args:
+            shape: Shape of one row that goes in.
+            shape_out: Shape of one row that comes out.
+
+        Returns:
+            A freshly initialised module.
+
+        Raises:
+            InvalidParameter: If this network cannot take or make rows of these shapes.
+        """
+
+
+class Asymmetric(Network):
+    """One network narrows, another widens.
+
+    Args:
+        encoder: The network whose ``encoder`` and ``map`` are used.
+        decoder: The network whose ``decoder`` is used.
+
+    Example:
+        ```python
+        Asymmetric(encoder=Conv(channels=(16, 32, 64)), decoder=Dense(widths=(256,)))
+        ```
+    """
+
+    def __init__(self, encoder: Network, decoder: Network) -> None:
+        # `encoder` and `decoder` are the parameters' names and the methods' too, so the values lie elsewhere
+        object.__setattr__(self, "_narrowing", encoder)
+        object.__setattr__(self, "_widening", decoder)
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """Parameters by name; with ``deep``, those of both networks too."""
+        params = {"encoder": self.__dict__["_narrowing"], "decoder": self.__dict__["_widening"]}
+        return nested_params(params) if deep else params
+
+    def check(self) -> None:
+        """Check that both are networks, and their parameters.
+
+        Raises:
+            InvalidParameter: Naming the parameter, its value and what it must be.
+        """
+        for name, part in self.get_params(deep=False).items():
+            check_value(self.key(), name, part, Network)
+            part.check()
+
+    def encoder(self, shape: tuple[int, ...], width: int) -> nn.Module:
+        """The first network's encoder: ``(…, *shape) -> (…, width)``."""
+        return self.__dict__["_narrowing"].encoder(shape, width)
+
+    def decoder(self, size: int, shape: tuple[int, ...]) -> nn.Module:
+        """The second network's decoder: ``(…, size) -> (…, *shape)``."""
+        return self.__dict__["_widening"].decoder(size, shape)
+
+    def map(self, shape: tuple[int, ...], shape_out: tuple[int, ...]) -> nn.Module:
+        """The first network's map: ``(…, *shape) -> (…, *shape_out)``."""
+        return self.__dict__["_narrowing"].map(shape, shape_out)

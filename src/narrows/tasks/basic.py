@@ -1,0 +1,105 @@
+"""Encode, decode, reconstruct, score, sample and interpolate: functions of a trained module and rows."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from narrows import likelihoods
+from narrows._types import Rows
+from narrows.models import AutoencoderModule
+from narrows.tasks.inference import chunk_size, in_chunks
+
+
+def _device(module: AutoencoderModule) -> torch.device:
+    return next(module.parameters()).device
+
+
+def encode(module: AutoencoderModule, rows: Rows) -> Tensor:
+    """The mean code of every row.
+
+    Args:
+        module: A trained model, in evaluation mode.
+        rows: B rows.
+
+    Returns:
+        ``(B, L)``.
+    """
+    return in_chunks(module.encode, rows, chunk_size(module), _device(module))
+
+
+def decode(module: AutoencoderModule, codes: Tensor, draw: bool = False) -> Tensor:
+    """The expected row of every code, or a draw from p(x|z).
+
+    Args:
+        module: A trained model, in evaluation mode.
+        codes: ``(B, L)``.
+        draw: Whether to draw instead of taking the mean.
+
+    Returns:
+        ``(B, *shape)`` in scaled units.
+    """
+
+    def run(rows: Rows) -> Tensor:
+        x = module.decode(rows.values)
+        return x.sample() if draw else x.mean
+
+    return in_chunks(run, Rows(codes), chunk_size(module), _device(module))
+
+
+def reconstruct(module: AutoencoderModule, rows: Rows) -> Tensor:
+    """What the model makes of every row after narrowing it: the mean of p(x|z) at the mean code.
+
+    Returns:
+        ``(B, *shape)`` in scaled units, blanks filled.
+    """
+    return in_chunks(lambda part: module.decode(module.encode(part)).mean, rows, chunk_size(module), _device(module))
+
+
+def log_likelihood(module: AutoencoderModule, rows: Rows) -> Tensor:
+    """log p(x|z) of the observed values at the mean code, summed over them.
+
+    Returns:
+        ``(B,)`` in nats, for values in scaled units.
+    """
+
+    def run(part: Rows) -> Tensor:
+        return likelihoods.log_likelihood(module.decode(module.encode(part)), part)
+
+    return in_chunks(run, rows, chunk_size(module), _device(module))
+
+
+def sample(module: AutoencoderModule, n: int, seed: int, draw: bool) -> Tensor:
+    """New rows: codes from the prior, decoded.
+
+    Args:
+        module: A trained model, in evaluation mode.
+        n: How many.
+        seed: Equal seeds give equal rows. The caller's generators are left as they were.
+        draw: Whether to draw from p(x|z) instead of taking its mean.
+
+    Returns:
+        ``(n, *shape)`` in scaled units.
+    """
+    device = _device(module)
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []), torch.no_grad():
+        torch.manual_seed(seed)
+        return decode(module, module.prior().sample(n).cpu(), draw=draw)
+
+
+def interpolate(module: AutoencoderModule, a: Rows, b: Rows, steps: int) -> Tensor:
+    """Rows on the straight lines between the codes of two sets of rows.
+
+    Args:
+        module: A trained model, in evaluation mode.
+        a: B rows to begin with.
+        b: B rows to end with.
+        steps: Points on every line, both ends included.
+
+    Returns:
+        ``(B, steps, *shape)`` in scaled units.
+    """
+    start, end = encode(module, a), encode(module, b)
+    weight = torch.linspace(0, 1, steps).reshape(1, steps, 1)
+    line = start.unsqueeze(1) * (1 - weight) + end.unsqueeze(1) * weight
+    return decode(module, line.flatten(0, 1)).unflatten(0, (len(start), steps))

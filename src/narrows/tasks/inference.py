@@ -1,0 +1,45 @@
+"""Inference in chunks of one fixed size, so that a row's result never depends on its batch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from narrows._types import Rows
+
+
+def chunk_size(module: nn.Module) -> int:
+    """Rows per chunk: many small rows, or few large ones; about a million values at a time."""
+    elements = module.layout.size  # type: ignore[union-attr, operator]
+    return int(max(16, min(1024, 1_048_576 // max(1, elements))))  # type: ignore[call-overload]
+
+
+def in_chunks(function: Callable[[Rows], Tensor], rows: Rows, size: int, device: torch.device) -> Tensor:
+    """Apply ``function`` to all rows, a chunk at a time, without gradients.
+
+    The last chunk is filled up with copies of its first row: matrix products of another size round differently, and a
+    row's result must not depend on how many rows came with it.
+
+    Args:
+        function: Takes ``size`` rows, returns a tensor with ``size`` first.
+        rows: B rows.
+        size: Rows per chunk.
+        device: Where to compute.
+
+    Returns:
+        The results, B first, on the CPU.
+    """
+    n = len(rows)
+    results = []
+    with torch.inference_mode():
+        for start in range(0, n, size):
+            part = rows.take(slice(start, start + size))
+            missing = size - len(part)
+            if missing:
+                index = torch.cat([torch.arange(len(part)), torch.zeros(missing, dtype=torch.long)])
+                part = part.take(index)
+            result = function(part.to(device)).cpu()
+            results.append(result[: size - missing])
+    return torch.cat(results) if len(results) > 1 else results[0].clone()

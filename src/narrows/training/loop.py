@@ -1,0 +1,385 @@
+"""The loop: the only one in the project."""
+
+from __future__ import annotations
+
+import math
+import time
+import warnings
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from narrows._types import Rows
+from narrows.errors import TrainingFailed, TrainingWarning
+from narrows.training.checkpoint import (
+    Checkpoints,
+    fingerprint,
+    flatten,
+    load_optimiser,
+    optimiser_tensors,
+    pick,
+)
+from narrows.training.history import History
+from narrows.training.progress import Progress
+from narrows.training.settings import Training
+
+CHECK_EVERY = 50  # steps between looks at whether everything is still finite
+ROLLBACKS = 12  # halvings of the learning rate before giving up
+VALIDATION_BATCH = 1024
+EVALUATION_SEED = 20_240_229  # validation noise is the same at every epoch, so that epochs can be compared
+FAR = 1e9  # validation is measured with every warm-up finished, so that epochs can be compared
+
+
+@dataclass
+class Player:
+    """One optimiser's share of a model: which step it minimises, over which parameters, how often.
+
+    Attributes:
+        step: ``forward(batch, epoch) -> {"loss": (), …}``.
+        parameters: What it may change.
+        every: It moves at every n-th step.
+    """
+
+    step: nn.Module
+    parameters: Sequence[Tensor]
+    every: int = 1
+
+
+class Loop:
+    """Trains a module by one or several players.
+
+    Everything that changes arithmetic is a function of the settings, the data and the seed, or is kept in the
+    checkpoint: the same seed gives the same run, killed and resumed or not. The caller's random generators are left as
+    they were.
+
+    Args:
+        module: Everything that is trained; its state is what is kept, rolled back and restored.
+        players: Who trains what.
+        training: The settings.
+        seed: Whole number that fixes data order and noise.
+        watch: Called after every recorded epoch in evaluation mode; returns further columns of the history.
+        after_step: Called after every step (moving averages and the like).
+        words: The configuration as text, which tells one run's checkpoint from another's.
+    """
+
+    def __init__(
+        self,
+        module: nn.Module,
+        players: Sequence[Player],
+        training: Training,
+        seed: int,
+        *,
+        watch: Callable[[], dict[str, float]] | None = None,
+        after_step: Callable[[], None] | None = None,
+        words: str = "",
+    ) -> None:
+        self.module = module
+        self.players = players
+        self.training = training
+        self.seed = seed
+        self.watch = watch
+        self.after_step = after_step
+        self.words = f"{words} {training.set_params(checkpoint=None, checkpoint_every=0, verbose=None)!r} {seed}"
+        self.device = training.resolve_device()
+        self.history = History()
+
+    def fit(self, rows: Rows, validation: Rows | None = None) -> History:
+        """Train on ``rows``; keep the weights that were best on ``validation``.
+
+        Args:
+            rows: Training rows, B of them.
+            validation: Rows that are only looked at. None: the last weights are kept.
+
+        Returns:
+            The history. After an interruption from the keyboard it says so, and the best weights so far are kept.
+
+        Raises:
+            TrainingFailed: If training diverges again and again, or a checkpoint cannot be used.
+        """
+        training = self.training
+        self.batch, self.steps, epochs = training.plan(len(rows))
+        self.total = self.steps * epochs
+        self.patience = training.patience or max(10, epochs // 4)
+        # on tiny data an epoch is a step or two: looking after each would cost more than training
+        self.interval = max(1, math.ceil(10 / self.steps)) * self.steps
+        checkpoints = None
+        if training.checkpoint is not None:
+            checkpoints = Checkpoints(training.checkpoint, fingerprint(self.words, rows))
+        devices = [self.device] if self.device.type == "cuda" else []
+        with torch.random.fork_rng(devices=devices):
+            torch.manual_seed(self.seed)
+            self.module.to(self.device)
+            self.rows = rows.to(self.device)
+            self.validation = None if validation is None or len(validation) == 0 else validation.to(self.device)
+            self._begin(checkpoints.load() if checkpoints else None)
+            with Progress(self.total, training.verbose) as self.progress:
+                try:
+                    self._train(checkpoints)
+                except KeyboardInterrupt:
+                    if not self.history.rows:
+                        raise
+                    self.history.stopped = f"interrupted in epoch {self.step // self.steps + 1}"
+                    warnings.warn(
+                        TrainingWarning(f"training was {self.history.stopped}; the best model so far is kept"),
+                        stacklevel=2,
+                    )
+            self._finish()
+        if checkpoints:
+            checkpoints.clear()
+        return self.history
+
+    # --- beginning and end -----------------------------------------------------------------------------------
+
+    def _begin(self, saved: tuple[dict[str, Tensor], dict[str, Any]] | None) -> None:
+        self.optimisers = [self.training.make_optimiser(p.parameters) for p in self.players]
+        self.step = 0
+        self.scale = 1.0
+        self.rollbacks = 0
+        self.planned = self.training.time_budget is None
+        self.best_value = math.inf
+        self.best: dict[str, Tensor] | None = None
+        self.elapsed = 0.0
+        self.names: list[str] = []
+        self.sums: Tensor | None = None
+        self.count = 0
+        if saved is not None:
+            self._restore(*saved)
+        self.good = self._snapshot()
+        self.started = time.perf_counter() - self.elapsed
+
+    def _finish(self) -> None:
+        if self.best is not None:
+            self.module.load_state_dict(self.best)
+        elif self.history.rows:
+            self.history.best_epoch = int(self.history.rows[-1]["epoch"])
+        self.module.eval()
+
+    # --- steps -----------------------------------------------------------------------------------------------
+
+    def _train(self, checkpoints: Checkpoints | None) -> None:
+        saved_at = time.perf_counter()
+        order, of_epoch = None, -1
+        self.module.train()
+        while self.step < self.total:
+            epoch, place = divmod(self.step, self.steps)
+            if epoch != of_epoch:
+                order, of_epoch = self._order(epoch), epoch
+            self._step(order[place * self.batch : (place + 1) * self.batch])  # type: ignore[index]
+            if self.step % self.interval and self.step % CHECK_EVERY and self.step < self.total:
+                continue
+            if not self._healthy():
+                self._roll_back()
+                continue
+            self._plan()
+            recorded = self.step % self.interval == 0 or self.step >= self.total
+            if recorded and self.sums is not None and self._record():
+                return
+            self.good = self._snapshot()
+            if checkpoints and time.perf_counter() - saved_at >= self.training.checkpoint_every:
+                self._save(checkpoints)
+                saved_at = time.perf_counter()
+        if not self.history.rows:
+            raise TrainingFailed("training diverged before the first epoch ended; try a smaller learning rate")
+        over = self.planned and self.training.time_budget is not None and self.total < self._whole()
+        self.history.stopped = self.history.stopped or (
+            f"the time budget of {self.training.time_budget:g} s was used" if over else "all epochs were trained"
+        )
+
+    def _step(self, index: Tensor) -> None:
+        batch = {name: tensor.index_select(0, index) for name, tensor in self.rows.tensors().items()}
+        epoch = torch.tensor(self.step / self.steps, dtype=torch.float32, device=self.device)
+        rate = self.training.learning_rate * self.scale * self.training.factor(self.step, self.total)
+        for number, (player, optimiser) in enumerate(zip(self.players, self.optimisers, strict=True)):
+            if self.step % player.every:
+                continue
+            for group in optimiser.param_groups:
+                group["lr"] = rate
+            optimiser.zero_grad(set_to_none=True)
+            with self._precision():
+                result = player.step(batch, epoch)
+            result["loss"].backward()
+            if self.training.clip is not None:
+                nn.utils.clip_grad_norm_(player.parameters, self.training.clip)
+            optimiser.step()
+            self._add(number, result)
+        if self.after_step is not None:
+            self.after_step()
+        self.step += 1
+
+    def _add(self, number: int, result: dict[str, Tensor]) -> None:
+        """Sum up the losses on the device: reading them at every step would make a GPU wait."""
+        if number:
+            return
+        values = torch.stack([v.detach().float() for v in result.values()])
+        if self.sums is None:
+            self.names, self.sums, self.count = list(result), values, 1
+        else:
+            self.sums, self.count = self.sums + values, self.count + 1
+
+    def _precision(self) -> AbstractContextManager[Any]:
+        if self.training.precision == "float32":
+            return nullcontext()
+        return torch.autocast(self.device.type, dtype=torch.bfloat16)
+
+    def _order(self, epoch: int) -> Tensor:
+        """Which rows come when: a pure function of seed and epoch, so that there is no loader state to save."""
+        generator = torch.Generator().manual_seed(hash_seed(self.seed, epoch))
+        return torch.randperm(len(self.rows), generator=generator).to(self.device)
+
+    def _whole(self) -> int:
+        return self.steps * self.training.plan(len(self.rows))[2]
+
+    def _plan(self) -> None:
+        """Once the speed is known, plan how many steps fit into the time budget."""
+        budget = self.training.time_budget
+        if budget is None:
+            return
+        self.elapsed = time.perf_counter() - self.started
+        if not self.planned and (self.step >= self.interval or self.elapsed > 0.05 * budget):
+            # a tenth is kept back for validation and for steps that turn out slower
+            left = int((0.9 * budget - self.elapsed) / (self.elapsed / self.step))
+            self.total = min(self.total, self.step + max(left, 0))
+            self.planned = True
+        elif self.elapsed > budget:
+            self.total = self.step
+        self.progress.update(self.step, total=self.total)
+
+    # --- health ----------------------------------------------------------------------------------------------
+
+    def _healthy(self) -> bool:
+        """Whether losses and weights are finite. The one place where the host waits for the device."""
+        finite = [] if self.sums is None else [torch.isfinite(self.sums).all()]
+        finite += [torch.isfinite(p).all() for player in self.players for p in player.parameters]
+        return bool(torch.stack(finite).all())
+
+    def _snapshot(self) -> list[dict[str, Tensor]]:
+        states = [self.module.state_dict(), *(optimiser_tensors(o) for o in self.optimisers)]
+        return [{name: tensor.detach().clone() for name, tensor in state.items()} for state in states]
+
+    def _roll_back(self) -> None:
+        epoch = self.step // self.steps + 1
+        self.rollbacks += 1
+        self.scale /= 2
+        self.sums = None
+        self.module.load_state_dict(self.good[0])
+        for optimiser, state in zip(self.optimisers, self.good[1:], strict=True):
+            load_optimiser(optimiser, state)
+        if self.rollbacks > ROLLBACKS:
+            raise TrainingFailed(
+                f"training diverged {self.rollbacks} times, the last time in epoch {epoch}, with a learning rate of "
+                f"{self.training.learning_rate * self.scale:.3g}; look for extreme values in the data, or set clip=1.0"
+            )
+        event = (
+            f"the loss was not finite in epoch {epoch}; went back to the last good weights with half the learning rate"
+        )
+        self.history.events.append(event)
+        warnings.warn(TrainingWarning(event), stacklevel=4)
+
+    # --- epochs ----------------------------------------------------------------------------------------------
+
+    def _record(self) -> bool:
+        """Write one row of the history; whether training should stop."""
+        assert self.sums is not None
+        epoch = math.ceil(self.step / self.steps)
+        means = (self.sums / self.count).tolist()
+        self.sums = None
+        self.elapsed = time.perf_counter() - self.started
+        row = {"epoch": epoch, "step": self.step, "seconds": self.elapsed}
+        row["learning_rate"] = self.optimisers[0].param_groups[0]["lr"]
+        row.update(zip(self.names, means, strict=True))
+        self.module.eval()
+        with torch.no_grad():
+            if self.validation is not None:
+                row.update({f"validation_{name}": value for name, value in self._validate().items()})
+            if self.watch is not None:
+                row.update(self.watch())
+        self.module.train()
+        self.history.rows.append(row)
+        shown = row.get("validation_loss", row["loss"])
+        self.progress.update(self.step, words=f"epoch {epoch}  loss {shown:.4g}")
+        return self._judge(epoch, row.get("validation_loss"))
+
+    def _judge(self, epoch: int, value: float | None) -> bool:
+        if value is None:
+            return False
+        if value < self.best_value:
+            self.best_value, self.history.best_epoch = value, epoch
+            # a copy: the live weights go on changing
+            self.best = {name: tensor.detach().clone() for name, tensor in self.module.state_dict().items()}
+        if epoch - self.history.best_epoch >= self.patience:
+            self.history.stopped = f"no better validation loss for {self.patience} epochs"
+            return True
+        return False
+
+    def _validate(self) -> dict[str, float]:
+        assert self.validation is not None
+        n = len(self.validation)
+        sums: dict[str, Tensor] = {}
+        with torch.random.fork_rng(devices=[self.device] if self.device.type == "cuda" else []):
+            torch.manual_seed(EVALUATION_SEED)
+            for start in range(0, n, VALIDATION_BATCH):
+                part = self.validation.take(slice(start, start + VALIDATION_BATCH))
+                with self._precision():
+                    result = self.players[0].step(part.tensors(), torch.tensor(FAR, device=self.device))
+                for name, value in result.items():
+                    sums[name] = sums.get(name, torch.zeros((), device=self.device)) + value.float() * (len(part) / n)
+        return {name: float(value) for name, value in sums.items()}
+
+    # --- checkpoints -----------------------------------------------------------------------------------------
+
+    def _save(self, checkpoints: Checkpoints) -> None:
+        self.elapsed = time.perf_counter() - self.started
+        tensors = flatten("module", self.good[0])
+        for number, state in enumerate(self.good[1:]):
+            tensors |= flatten(f"optimiser{number}", state)
+        tensors |= flatten("best", self.best or {})
+        tensors["random"] = torch.get_rng_state()
+        if self.device.type == "cuda":
+            tensors["random_cuda"] = torch.cuda.get_rng_state(self.device)
+        if self.sums is not None:
+            tensors["sums"] = self.sums
+        state = {name: getattr(self, name) for name in SCALARS}
+        state["best_value"] = None if math.isinf(self.best_value) else self.best_value
+        checkpoints.save(tensors, {**state, "history": self.history.to_config()})
+
+    def _restore(self, tensors: dict[str, Tensor], state: dict[str, Any]) -> None:
+        for name in SCALARS:
+            setattr(self, name, state[name])
+        self.best_value = math.inf if state["best_value"] is None else state["best_value"]
+        self.history.__dict__.update(History.from_config(state["history"]).__dict__)
+        self.module.load_state_dict({n: t.to(self.device) for n, t in pick("module", tensors).items()})
+        for number, optimiser in enumerate(self.optimisers):
+            load_optimiser(optimiser, pick(f"optimiser{number}", tensors))
+        best = pick("best", tensors)
+        self.best = {n: t.to(self.device) for n, t in best.items()} if best else None
+        self.sums = tensors["sums"].to(self.device) if "sums" in tensors else None
+        torch.set_rng_state(tensors["random"])
+        if "random_cuda" in tensors and self.device.type == "cuda":
+            torch.cuda.set_rng_state(tensors["random_cuda"], self.device)
+
+
+SCALARS = ("step", "total", "scale", "rollbacks", "planned", "best_value", "elapsed", "names", "count")
+
+
+def hash_seed(*numbers: int) -> int:
+    """One seed from several whole numbers, well mixed (SplitMix64)."""
+    state = 0
+    for number in numbers:
+        state = (state + number + 0x9E3779B97F4A7C15) & 0xFFFFFFFFFFFFFFFF
+        state = ((state ^ (state >> 30)) * 0xBF58476D1CE4E5B9) & 0xFFFFFFFFFFFFFFFF
+        state = ((state ^ (state >> 27)) * 0x94D049BB133111EB) & 0xFFFFFFFFFFFFFFFF
+        state ^= state >> 31
+    return state >> 1
+
+
+def trainable(*modules: Iterable[nn.Module] | nn.Module) -> list[Tensor]:
+    """The parameters of some modules that want gradients, each once."""
+    found: dict[int, Tensor] = {}
+    for module in modules:
+        for one in [module] if isinstance(module, nn.Module) else module:
+            found |= {id(p): p for p in one.parameters() if p.requires_grad}
+    return list(found.values())

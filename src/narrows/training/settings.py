@@ -1,0 +1,98 @@
+"""The settings of the loop: one part, shared by every model."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import Annotated, Any, Literal
+
+import torch
+
+from narrows._part import Interval, Part, Positive
+
+AtLeastOne = Interval(1)
+
+
+class Training(Part, room="training"):
+    """How a model is trained.
+
+    Args:
+        epochs: Passes over the training rows, at most. None: as many as make about 8,000 steps, from 20 to 2,000.
+        batch_size: Rows per step. None: 32 below 2,000 rows, 64 below 5,000, else 128.
+        learning_rate: The highest rate that the schedule reaches.
+        optimiser: ``"adam"``, ``"adamw"`` or ``"sgd"`` (with Nesterov momentum 0.9).
+        weight_decay: L2 penalty of the weights as the optimiser applies it.
+        schedule: ``"cosine"`` (a short linear warm-up, then down to nothing at the last step) or ``"constant"``.
+        clip: Largest norm of the gradient; longer ones are shortened to it. None: no limit.
+        validation: Share of the rows held out to watch over-fitting. 0: none; below 50 rows none are held out.
+        patience: Epochs without a better validation loss before training stops. None: a quarter of all epochs,
+            at least 10.
+        time_budget: Seconds of training at most. The number of steps is planned from the speed of the first ones, and
+            the plan is kept in checkpoints, so that a resumed run stays the same run. None: no limit.
+        device: ``"auto"`` (a GPU when there is one), ``"cpu"``, ``"cuda"``, ``"cuda:1"``, …
+        precision: ``"float32"`` or ``"bfloat16"`` (mixed precision: weights stay in float32).
+        checkpoint: Folder for checkpoints. A run that was killed goes on from there, bit by bit as if nothing had
+            happened, when the same fit is called again. The folder is emptied when training ends.
+        checkpoint_every: Seconds between checkpoints. 0: one after every epoch.
+        verbose: Whether to show progress; None: when the error stream is a terminal.
+    """
+
+    epochs: Annotated[int, AtLeastOne] | None = None
+    batch_size: Annotated[int, AtLeastOne] | None = None
+    learning_rate: Annotated[float, Positive] = 2e-3
+    optimiser: Literal["adam", "adamw", "sgd"] = "adam"
+    weight_decay: Annotated[float, Interval(0)] = 0.0
+    schedule: Literal["cosine", "constant"] = "cosine"
+    clip: Annotated[float, Positive] | None = None
+    validation: Annotated[float, Interval(0, 1, open_high=True)] = 0.1
+    patience: Annotated[int, AtLeastOne] | None = None
+    time_budget: Annotated[float, Positive] | None = None
+    device: str = "auto"
+    precision: Literal["float32", "bfloat16"] = "float32"
+    checkpoint: str | None = None
+    checkpoint_every: Annotated[float, Interval(0)] = 30.0
+    verbose: bool | int | None = None
+
+    WARMUP = 0.05
+
+    def resolve_device(self) -> torch.device:
+        """The device to train on."""
+        if self.device == "auto":
+            return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        return torch.device(self.device)
+
+    def plan(self, n: int) -> tuple[int, int, int]:
+        """Batch size, steps per epoch and epochs for ``n`` training rows.
+
+        An epoch is made of full batches only: the few rows left over differ from epoch to epoch.
+        """
+        batch = self.batch_size or (32 if n < 2_000 else 64 if n < 5_000 else 128)
+        batch = min(batch, n)
+        steps = n // batch
+        epochs = self.epochs or min(2_000, max(20, math.ceil(8_000 / steps)))
+        return batch, steps, epochs
+
+    def held_out(self, n: int) -> int:
+        """How many of ``n`` rows are held out for validation."""
+        return 0 if n < 50 else round(self.validation * n)
+
+    def factor(self, step: int, steps: int) -> float:
+        """What the learning rate is multiplied with at ``step`` of ``steps``, in (0, 1]."""
+        if self.schedule == "constant":
+            return 1.0
+        warm = max(1, min(500, int(self.WARMUP * steps)))
+        if step < warm:
+            return (step + 1) / warm
+        return 0.5 * (1 + math.cos(math.pi * (step - warm) / max(1, steps - warm))) + 1e-4
+
+    def make_optimiser(self, parameters: Iterable[torch.Tensor]) -> torch.optim.Optimizer:
+        """The optimiser for some parameters."""
+        params: list[Any] = list(parameters)
+        if self.optimiser == "sgd":
+            return torch.optim.SGD(
+                params, self.learning_rate, momentum=0.9, nesterov=True, weight_decay=self.weight_decay
+            )
+        kind = torch.optim.Adam if self.optimiser == "adam" else torch.optim.AdamW
+        return kind(params, self.learning_rate, weight_decay=self.weight_decay, fused=True)
+
+

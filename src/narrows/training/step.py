@@ -1,0 +1,62 @@
+"""One step as a module: what is compiled, stacked and distributed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from torch import Tensor, nn
+
+from narrows._types import Layout, Rows
+from narrows.corruptions import Corruption
+from narrows.objectives import Objective, total
+from narrows.penalties import Penalty
+
+
+class Step(nn.Module):
+    """A model and its objective: a batch of tensors in, a dictionary of scalar tensors out.
+
+    In training mode the model sees corrupted rows and is judged by the clean ones. In evaluation mode nothing is
+    corrupted, and a stochastic bottleneck draws one code per row, so that the value is an estimate of the same bound.
+
+    Args:
+        model: Module whose ``forward(rows, seen, samples, epoch)`` returns a `Pass`.
+        objective: What to minimise.
+        penalties: Further terms, by name.
+        corruption: What to do to the rows in training; None: nothing.
+        layout: What a row looks like.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        objective: Objective,
+        penalties: Mapping[str, Penalty],
+        corruption: Corruption | None,
+        layout: Layout,
+    ) -> None:
+        super().__init__()
+        self.model = model
+        self.objective = objective
+        self.penalties = dict(penalties)
+        self.corruption = corruption
+        self.layout = layout
+
+    def forward(self, batch: dict[str, Tensor], epoch: Tensor) -> dict[str, Tensor]:
+        """The loss and its terms.
+
+        Args:
+            batch: The tensors of some `Rows`, by field.
+            epoch: ``()`` how many epochs have been trained, as a fraction, for warm-ups.
+
+        Returns:
+            ``"loss"`` and every term by name, each ``()``, in nats per row.
+        """
+        rows: Any = Rows(**batch)
+        seen = self.corruption(rows, self.layout) if self.training and self.corruption is not None else rows
+        samples = self.objective.samples
+        if samples is None and not self.training and self.model.stochastic:
+            samples = 1
+        terms = self.objective(self.model(rows, seen, samples=samples, epoch=epoch), self.penalties)
+        means = {name: total({name: term}, rows.weight) for name, term in terms.items()}
+        return {"loss": sum(means.values()), **means}  # type: ignore[dict-item]

@@ -9,6 +9,7 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11 p
 WORKERS ?= 2
 DEMO ?= runs/demo
 DEMO_ARGUMENTS ?=
+SITE ?= site
 PY = $(VENV)/bin/python
 # one thread per worker: two workers that both take every core are slower than one
 ONE = OMP_NUM_THREADS=1 MPLBACKEND=Agg
@@ -37,7 +38,7 @@ install: $(VENV)/.installed
 install-dev: $(VENV)/.installed-dev
 
 demo: $(VENV)/.installed
-	$(VENV)/bin/narrows fit fashion --code-size 16 --time-budget 90 --out $(DEMO) $(DEMO_ARGUMENTS)
+	$(VENV)/bin/narrows fit fashion --code-size 16 --time-budget 90s --out $(DEMO) --force $(DEMO_ARGUMENTS)
 
 test: $(VENV)/.installed-dev
 	$(ONE) $(PY) -m pytest -n $(WORKERS)
@@ -56,7 +57,7 @@ floors: $(VENV)/.installed-dev
 	$(VENV)/bin/lint-imports
 
 docs: $(VENV)/.installed-dev
-	$(PY) -m mkdocs build --strict
+	NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --strict --site-dir $(SITE)
 
 examples: $(VENV)/.installed-dev
 	set -e; for script in examples/*.py; do echo "== $$script"; $(ONE) $(PY) $$script; done

@@ -11,18 +11,23 @@ from __future__ import annotations
 import ast
 import importlib
 import re
+import shlex
 import textwrap
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+import typer
 
 import narrows
 from narrows import bottlenecks, likelihoods, networks, objectives, penalties, priors
+from narrows._part import REGISTRY
 from narrows._types import Layout, Rows
+from narrows.cli import app
 from narrows.models import AutoencoderModule
 
 ROOT = Path(__file__).parent.parent
@@ -66,7 +71,7 @@ def agree(value: Any, said: Any) -> bool:
     """Whether a value is what a comment says, to the digits that comments give."""
     if isinstance(said, (str, bool)) or said is None:
         return bool(value == said)
-    if isinstance(said, tuple) and any(not isinstance(x, (int, float)) for x in said):
+    if isinstance(said, (tuple, list)) and any(not isinstance(x, (int, float)) for x in said):
         return len(value) == len(said) and all(map(agree, value, said))
     return bool(np.allclose(np.asarray(value, dtype=float), np.asarray(said, dtype=float), atol=5e-3))
 
@@ -77,7 +82,12 @@ def agree(value: Any, said: Any) -> bool:
 @pytest.fixture(scope="module")
 def fitted() -> narrows.Autoencoder:
     X = np.random.default_rng(0).normal(size=(80, 4))
-    return narrows.Autoencoder(2, training=narrows.Training(epochs=2), random_state=0).fit(X)
+    return narrows.Autoencoder(3, training=narrows.Training(epochs=2), random_state=0).fit(X)
+
+
+@pytest.fixture(scope="module")
+def fitted_images(tiny_images: np.ndarray) -> narrows.Autoencoder:
+    return narrows.Autoencoder(3, training=narrows.Training(epochs=2), random_state=0).fit(tiny_images)
 
 
 def small_pass() -> Any:
@@ -90,7 +100,7 @@ def small_pass() -> Any:
 
 
 @pytest.fixture
-def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fitted: narrows.Autoencoder) -> dict[str, Any]:
+def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fitted: narrows.Autoencoder) -> Iterator[dict[str, Any]]:
     """A working folder with the files that examples read, and the names that they use."""
     from PIL import Image
 
@@ -105,7 +115,7 @@ def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fitted: narrows.Autoen
     fitted.save("runs/fashion/model")
     fitted.save("runs/fashion")
     X = rng.normal(size=(80, 4))
-    return {
+    yield {
         "np": np,
         "torch": torch,
         "narrows": narrows,
@@ -120,9 +130,12 @@ def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fitted: narrows.Autoen
         "test": X[60:],
         "reconstruction": fitted.reconstruct(X[60:]),
         "codes": fitted.transform(X),
+        "labels": rng.integers(0, 3, 80),
         "rows": Rows(torch.randn(8, 4)),
         "layout": Layout(shape=(4,)),
     }
+    for key in [key for key, cls in REGISTRY.items() if cls.__module__ in ("__main__", "example")]:
+        del REGISTRY[key]  # parts that examples made are not for other tests
 
 
 # --- the tests -----------------------------------------------------------------------------------------------
@@ -138,7 +151,7 @@ def test_pages(page: Path, tmp_path: Path, desk: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize(("module", "code"), docstring_blocks())
-def test_docstrings(module: str, code: str, desk: dict[str, Any]) -> None:
+def test_docstrings(module: str, code: str, desk: dict[str, Any], fitted_images: narrows.Autoencoder) -> None:
     own = {k: v for k, v in vars(importlib.import_module(module)).items() if not k.startswith("__")}
     scope = {**desk, **own, "__name__": "example"}
     # a module's own `likelihoods` may stand for something else than the room; examples speak of rooms
@@ -146,6 +159,8 @@ def test_docstrings(module: str, code: str, desk: dict[str, Any]) -> None:
     scope.update(
         {name: getattr(importlib.import_module(f"narrows.{room}"), name) for room, name in BESIDE if name not in own}
     )
+    if module == "narrows.data.writers":
+        scope["model"] = fitted_images
     if re.search(r"\bp\b", code):
         scope["p"] = small_pass()
     with warnings.catch_warnings():
@@ -154,12 +169,35 @@ def test_docstrings(module: str, code: str, desk: dict[str, Any]) -> None:
 
 
 BESIDE = [
+    ("corruptions", "Corruption"),
     ("penalties", "KL"),
     ("penalties", "Penalties"),
     ("penalties", "Sparsity"),
     ("networks", "Conv"),
     ("networks", "Dense"),
 ]
+
+
+def commands() -> list[Any]:
+    found = []
+    for page in PAGES:
+        for block in re.findall(r"^ *```bash\n(.*?)^ *```", page.read_text(encoding="utf-8"), re.S | re.M):
+            lines = [
+                shlex.split(line, comments=True) for line in block.splitlines() if line.strip().startswith("narrows ")
+            ]
+            found += [pytest.param(line[1:], id=f"{page.name}: {' '.join(line)}") for line in lines]
+    return found
+
+
+@pytest.mark.parametrize("words", commands())
+def test_commands_have_the_options_that_pages_name(words: list[str]) -> None:
+    """Parsed to the last word, but not run."""
+    command, context, name = typer.main.get_command(app), None, "narrows"
+    while True:
+        context = command.make_context(name, list(words), parent=context)
+        if not hasattr(command, "resolve_command"):
+            return
+        name, command, words = command.resolve_command(context, [*context._protected_args, *context.args])
 
 
 # --- the test of the test ------------------------------------------------------------------------------------
@@ -173,7 +211,8 @@ def test_a_wrong_comment_is_found() -> None:
 
 
 def test_blocks_are_found_unless_hidden() -> None:
-    text = "```python\na\n```\n\n- x\n\n    ```python\n    b\n    ```\n<!-- not run: why -->\n```python\nc\n```\n```bash\nd\n```\n"
+    hidden = "<!-- not run: why -->\n```python\nc\n```\n```bash\nd\n```\n"
+    text = "```python\na\n```\n\n- x\n\n    ```python\n    b\n    ```\n" + hidden
     assert blocks(text) == ["a\n", "b\n"]
 
 

@@ -5,8 +5,8 @@ with nested names, a repr that can be typed back, equality, a plain-JSON form lo
 command line, and constraints that are declared as data and checked when fitting starts.
 
 ```python
-class Masking(Corruption):
-    "Blank a fraction of the cells."
+class Fade(Corruption):
+    "Take a fraction of every number away."
 
     fraction: Annotated[float, Interval(0, 1)] = 0.2
 ```

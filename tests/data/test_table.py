@@ -82,6 +82,15 @@ def test_auto_scaling_by_tails():
     assert any("'slip'" in r and "robust" in r for r in fitted.reasons)
 
 
+def test_arrays_take_heavier_tails_to_leave_standard_scaling():
+    laplace = np.random.default_rng(0).laplace(size=(4000, 1)) ** 3
+    assert Table().fit(pd.DataFrame(laplace, columns=["a"])).describe()[0]["scaling"] == "quantile"
+    assert Table().fit(np.random.default_rng(0).laplace(size=(4000, 1))).describe()[0]["scaling"] == "standard"
+    assert (
+        Table().fit(np.exp(3 * np.random.default_rng(0).normal(size=(4000, 1)))).describe()[0]["scaling"] == "quantile"
+    )
+
+
 def test_counts_stay_as_they_are():
     x = np.array([[0, 3], [7, 1]])
     assert Table().fit(x, likelihoods.Poisson()).to_rows(x).values.tolist() == x.tolist()

@@ -193,7 +193,7 @@ def test_bad_input():
         compare_arrays(x[:0], x[:0], x, 1)
     with pytest.raises(InvalidData, match="of one shape"):
         compare_arrays(x, x, x[:, :2], 1)
-    with pytest.raises(InvalidData, match="model gives rows"):
+    with pytest.raises(InvalidData, match=r"the model gives \(3, 3\)"):
         compare_arrays(x, x[:3], x, 1)
     with pytest.raises(InvalidData, match="4 categories"):
         compare_arrays(x, x, x, 1, categories=(0, 0, 2, 2))

@@ -17,7 +17,7 @@ def count(module):
 
 def test_textbook_encoder_count():
     """160 + 4,640 + 18,496 for the convolutions, 6,400 × 400 + 400 for the dense layer."""
-    assert count(Conv(channels=(16, 32, 64)).encoder((1, 80, 80), 400)) == 2_583_696
+    assert count(Conv(channels=(16, 32, 64), down="pool").encoder((1, 80, 80), 400)) == 2_583_696
 
 
 def test_textbook_decoder_count():
@@ -29,7 +29,9 @@ def test_textbook_decoder_count():
 
 
 def test_textbook_autoencoder_is_one_part():
-    network = Asymmetric(Conv(channels=(16, 32, 64)), Conv(channels=(64, 128), seed_channels=1, out_kernel=1))
+    network = Asymmetric(
+        Conv(channels=(16, 32, 64), down="pool"), Conv(channels=(64, 128), seed_channels=1, out_kernel=1)
+    )
     total = count(network.encoder((1, 80, 80), 400)) + count(network.decoder(400, (1, 80, 80)))
     assert total == 2_583_696 + 235_537
 
@@ -37,14 +39,14 @@ def test_textbook_autoencoder_is_one_part():
 @pytest.mark.parametrize(
     ("shape", "expected"),
     [
-        ((1, 1, 1), (32,)),
-        ((3, 8, 8), (32,)),
-        ((1, 20, 20), (32,)),
-        ((1, 28, 28), (32, 64)),
-        ((3, 64, 64), (32, 64, 128)),
-        ((1, 80, 80), (32, 64, 128)),
-        ((1, 10, 81), (32, 64, 128, 128)),
-        ((3, 1000, 1000), (32, 64, 128, 128, 128)),
+        ((1, 1, 1), (16,)),
+        ((3, 8, 8), (16,)),
+        ((1, 20, 20), (16,)),
+        ((1, 28, 28), (16, 32)),
+        ((3, 64, 64), (16, 32, 64)),
+        ((1, 80, 80), (16, 32, 64)),
+        ((1, 10, 81), (16, 32, 64, 128)),
+        ((3, 1000, 1000), (16, 32, 64, 128, 128)),
     ],
 )
 def test_default_channels(shape, expected):
@@ -91,7 +93,7 @@ def test_transposed_convolution_by_hand():
 
 def test_pooling_keeps_odd_edges():
     """The last row and column of an odd image still reach the code."""
-    encoder = Conv(channels=(2,), kernel=1, activation="linear").encoder((1, 5, 5), 3)
+    encoder = Conv(channels=(2,), kernel=1, down="pool", activation="linear").encoder((1, 5, 5), 3)
     x = torch.zeros(1, 1, 5, 5, requires_grad=True)
     encoder(x + 0.0).sum().backward()
     assert x.grad[0, 0, 4, 4] != 0

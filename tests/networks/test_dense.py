@@ -134,6 +134,7 @@ def test_initialisation_bounds():
     for activation, kept, bound in [
         ("relu", 1.0, math.sqrt(6 / 300)),
         ("silu", 1.0, math.sqrt(6 / 300)),
+        ("gelu", 1.0, math.sqrt(6 / 300)),
         ("tanh", 1.0, math.sqrt(6 / 400)),
         ("sigmoid", 1.0, math.sqrt(6 / 400)),
         ("relu", 0.5, math.sqrt(6 / 150)),
@@ -142,6 +143,12 @@ def test_initialisation_bounds():
         initialise(weight, activation, kept=kept)
         assert weight.abs().max() <= bound
         assert weight.std().item() == pytest.approx(bound / math.sqrt(3), rel=0.02)
+
+
+def test_signals_keep_their_size_through_many_layers():
+    torch.manual_seed(0)
+    module = Dense(widths=(256,) * 8, activation="relu").encoder((256,), 256)
+    assert 0.6 < module.layers[:-1](torch.randn(200, 256)).square().mean().item() < 1.6
 
 
 def test_dropout_only_in_training():

@@ -22,7 +22,7 @@ from narrows.data.columns import (
     times,
 )
 from narrows.data.frames import Cells, Name, column_name
-from narrows.data.scaling import Affine, fit_scaler
+from narrows.data.scaling import HEAVY, HEAVY_ARRAY, Affine, fit_scaler
 from narrows.errors import InvalidData, InvalidParameter
 
 #: More pooled categories than this are not listed in the format.
@@ -37,11 +37,13 @@ class Choice:
         options: The `Table` part.
         domain: What the likelihood can describe; None to let the data choose.
         category: Whether the column was named as a category.
+        named: Whether the table's columns have names.
     """
 
     options: Any
     domain: str | None
     category: bool
+    named: bool
 
 
 def fit_column(name: Name, cells: Cells, native: str, choice: Choice) -> tuple[Column, list[str]]:
@@ -126,7 +128,7 @@ def _fit_numbers(
         base, relative, scaling = 0, relative_to(given, 0), "none"
     elif choice.domain == "indices":
         raise InvalidParameter(f"{column_name(start.name)} holds times, which Categorical cannot describe")
-    scaler, note = fit_scaler(relative, scaling)
+    scaler, note = fit_scaler(relative, scaling, HEAVY if choice.named else HEAVY_ARRAY)
     if scaler.kind == "constant":
         # what other values would be far from it is known from its own size alone
         scaler = Affine("constant", float(relative[0]), max(abs(float(given[0])), 1.0))

@@ -12,8 +12,11 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 
-#: Excess kurtosis above which a column counts as heavy-tailed (a normal has 0, an exponential 6).
-HEAVY = 20.0
+#: Excess kurtosis above which a named column counts as heavy-tailed (a normal has 0, an exponential 6).
+HEAVY = 10.0
+#: The same for columns of plain arrays, which are often one thing measured many times (pixels, channels): there it
+#: takes more to treat columns differently.
+HEAVY_ARRAY = 60.0
 #: A heavy-tailed column whose farthest value is within this many robust deviations of the median is scaled
 #: robustly; beyond it a linear scaling would let one cell outweigh all others, so quantiles are used.
 FARTHEST = 20.0
@@ -92,17 +95,18 @@ def scaler_from_config(config: Mapping[str, Any]) -> Scaler:
     return Affine(str(config["kind"]), float(config["centre"]), float(config["scale"]))
 
 
-def fit_scaler(values: Floats, scaling: str) -> tuple[Scaler, str | None]:
+def fit_scaler(values: Floats, scaling: str, heavy: float = HEAVY) -> tuple[Scaler, str | None]:
     """The scaler for one column.
 
     "auto" is standard (mean and standard deviation) unless the column is heavy-tailed: at least 50 observed values
-    whose excess kurtosis is above 20, the most common value set aside if more than half of the cells hold it (a pixel
-    that is mostly black is not heavy-tailed). Heavy tails are scaled robustly (median, and interquartile range /
-    1.349) when no value is beyond 20 robust deviations, by quantiles otherwise.
+    whose excess kurtosis is above ``heavy``, the most common value set aside if more than half of the cells hold it
+    (a pixel that is mostly black is not heavy-tailed). Heavy tails are scaled robustly (median, and interquartile
+    range / 1.349) when no value is beyond 20 robust deviations, by quantiles otherwise.
 
     Args:
         values: ``(n,)`` observed values, finite, n ≥ 1.
         scaling: "auto", "standard", "robust", "quantile", "minmax" or "none".
+        heavy: Excess kurtosis above which tails are heavy.
 
     Returns:
         The scaler, and in words why it is not the ordinary one (None when it is).
@@ -121,16 +125,16 @@ def fit_scaler(values: Floats, scaling: str) -> tuple[Scaler, str | None]:
     standard = Affine("standard", float(values.mean()), _positive(float(values.std()), high - low))
     if scaling == "standard":
         return standard, None
-    return _tails(values, standard)
+    return _tails(values, standard, heavy)
 
 
-def _tails(values: Floats, standard: Affine) -> tuple[Scaler, str | None]:
-    if len(values) < ENOUGH or _kurtosis(values) <= HEAVY:
+def _tails(values: Floats, standard: Affine, heavy: float) -> tuple[Scaler, str | None]:
+    if len(values) < ENOUGH or _kurtosis(values) <= heavy:
         return standard, None
     distinct, counts = np.unique(values, return_counts=True)
     if counts.max() > len(values) / 2:
         rest = values[values != distinct[counts.argmax()]]
-        if len(rest) < ENOUGH or _kurtosis(rest) <= HEAVY:
+        if len(rest) < ENOUGH or _kurtosis(rest) <= heavy:
             return standard, None
     robust = _robust(values)
     farthest = float(np.abs(robust.forward(values)).max())

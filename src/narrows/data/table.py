@@ -33,7 +33,8 @@ class Table(Part, room="formats"):
         categorical: Names of columns that are categories whatever they hold.
         scaling: "standard" (mean, standard deviation), "robust" (median, interquartile range / 1.349), "quantile"
             (to a normal), "minmax" (to [0, 1]), "none", or "auto": standard unless the column is heavy-tailed
-            (excess kurtosis above 20, the most common value set aside if it is more than half of the column).
+            (excess kurtosis above 10, or 60 in plain arrays, the most common value set aside if it is more than half
+            of the column).
 
     Example:
         ```python
@@ -78,7 +79,7 @@ class Table(Part, room="formats"):
             raise InvalidData("every cell of the table is blank (NaN, None or null): there is nothing to learn from")
         columns, notes = [], {note: list[Name]() for note in opened.notes}
         for name, cells, native, domain in zip(names, opened.cells, opened.natives, _domains(likelihood, names)):
-            choice = Choice(self, domain, name in self.categorical)
+            choice = Choice(self, domain, name in self.categorical, opened.names is not None)
             column, said = fit_column(name, cells, native, choice)
             columns.append(column)
             for note in said:

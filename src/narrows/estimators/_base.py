@@ -198,7 +198,7 @@ class BaseModel(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
 
     def _rows(self, X: Any) -> Rows:
         self._check_fitted()
-        return self.format_.to_rows(X)
+        return self.format_.to_rows(X, owner=type(self).__name__)
 
     def transform(self, X: Any) -> np.ndarray:
         """The code of every row.
@@ -240,7 +240,7 @@ class BaseModel(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
             n rows, in the units and the container of the training data.
         """
         rows = self._rows(X)
-        return self.format_.from_values(tasks.reconstruct(self.module_, rows))
+        return self.format_.from_values(tasks.reconstruct(self.module_, rows), like=X)
 
     def denoise(self, X: Any) -> Any:
         """Rows with their noise taken out: the expected clean row given a noisy one.

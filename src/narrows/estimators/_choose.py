@@ -88,13 +88,9 @@ def resolve(choices: Choices, layout: Layout, likelihood: Likelihood) -> Choices
         "penalties": _penalties(choices, bottleneck),
     }
     found["prior"] = choices.prior or (priors.StandardNormal() if bottleneck.stochastic else priors.Mixture())
-    if not bottleneck.stochastic:
-        if found["objective"].samples is not None:
-            raise InvalidParameter(
-                f"{found['objective']!r} draws codes, but {bottleneck!r} has no randomness: use bottlenecks.Gaussian()"
-            )
-        if not found["prior"].fitted_afterwards:
-            reasons.append(f"{found['prior']!r} plays no part in training a plain code; it only says how to sample")
+    if not bottleneck.stochastic and not found["prior"].fitted_afterwards:
+        reasons.append(f"{found['prior']!r} plays no part in training a plain code; it only says how to sample")
+    found["objective"].check_model(bottleneck)
     full = replace(choices, **found, reasons=reasons)
     found["penalties"].check_model(bottleneck)
     return full

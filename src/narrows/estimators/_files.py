@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 from collections.abc import Mapping
 from numbers import Integral
@@ -17,15 +15,14 @@ from torch import Tensor
 
 from narrows import files
 from narrows._part import Part, decode, encode
+from narrows._saved import FORMAT_VERSION, MODEL, checksum, describe
 from narrows._version import __version__
 from narrows.data import format_from_config
+from narrows.data import image as _image, table as _table  # noqa: F401  (registers the formats that a file may name)
 from narrows.errors import NarrowsError, SavedModelError
 from narrows.estimators._base import BaseModel, _initial
 from narrows.estimators._choose import Choices
 from narrows.training import History
-
-FORMAT_VERSION = 1
-MODEL = "model.json"
 
 
 def save(model: BaseModel, folder: Path, metrics: Mapping[str, Any] | None = None) -> Path:
@@ -71,36 +68,7 @@ def _describe(
         "weights_sha256": digest,
         "tensors": {name: [list(t.shape), str(t.dtype).removeprefix("torch.")] for name, t in state.items()},
     }
-    return {**content, "checksum": _checksum(content)}
-
-
-def _checksum(content: Mapping[str, Any]) -> str:
-    plain = {name: value for name, value in content.items() if name != "checksum"}
-    return hashlib.sha256(json.dumps(plain, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
-
-
-def describe(folder: str | os.PathLike[str]) -> dict[str, Any]:
-    """What ``model.json`` says, checked but without building the model.
-
-    Raises:
-        SavedModelError: If the folder holds no model, or one that is damaged or newer.
-    """
-    path = Path(folder) / MODEL
-    if not path.is_file():
-        raise SavedModelError(f"{folder} holds no model: {MODEL} is missing (was saving cut short?)")
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        version = content["format_version"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise SavedModelError(f"{path} is damaged: {error}. Save the model again.") from error
-    if not isinstance(version, int) or version > FORMAT_VERSION:
-        raise SavedModelError(
-            f"{path} was written by a newer narrows ({content.get('narrows')}, format {version}); "
-            f"this is {__version__} (format {FORMAT_VERSION}): pip install --upgrade narrows"
-        )
-    if content.get("checksum") != _checksum(content):
-        raise SavedModelError(f"{path} was changed after it was written: its checksum does not fit")
-    return dict(content)
+    return {**content, "checksum": checksum(content)}
 
 
 def load(folder: str | os.PathLike[str], device: str = "cpu") -> BaseModel:
@@ -155,6 +123,8 @@ def _rebuild(content: Mapping[str, Any], state: dict[str, Tensor], device: str) 
         raise SavedModelError(f"unknown estimator {content['estimator']!r}; known: {', '.join(sorted(kinds))}")
     model = kind(**{name: decode(value) for name, value in content["params"].items()})
     parts: dict[str, Any] = {name: Part.from_config(config) for name, config in content["parts"].items()}
+    if content["code_size"] != parts["bottleneck"].size:
+        raise SavedModelError(f"code size {content['code_size']} and {parts['bottleneck']!r} disagree")
     choices = Choices(code_size=content["code_size"], **parts)
     format_ = format_from_config(content["format"])
     module = _initial(choices, format_.layout, content["seed"])
@@ -205,4 +175,3 @@ def _card(content: Mapping[str, Any]) -> str:
         "scaled units: they rank rows, and are not probabilities of rows.",
     ]
     return "\n".join(lines) + "\n"
-

@@ -15,7 +15,7 @@ from narrows.evaluate.intervals import Estimate, bootstrap_ratio
 from narrows.evaluate.metrics import Floats, accuracy, row_errors, to_array
 
 Bools = NDArray[np.bool_]
-# an error this small against the variance is rounding: float32 keeps about seven digits
+# a squared error this small against the squares is rounding: float32 keeps about seven digits
 ROUNDING = 1e-10
 
 
@@ -225,10 +225,10 @@ def compare_arrays(
         raise InvalidData(f"{len(kinds)} categories for rows of {columns} columns: give one number per column")
     flat, flat_mask = x.reshape(len(x), -1), m.reshape(len(x), -1)
     table = _Encoding(t.reshape(len(t), -1), tm.reshape(len(t), -1), kinds)
-    answers = {"model": to_array(reconstruction).reshape(len(x), -1)}
+    answers = {"model": _answer("the model", reconstruction, x.shape)}
     answers["PCA"] = table.pca(flat, flat_mask, code_size)
     if untrained is not None:
-        answers["untrained network"] = to_array(untrained).reshape(len(x), -1)
+        answers["untrained network"] = _answer("the untrained network", untrained, x.shape)
     answers["mean"] = np.broadcast_to(table.most_likely, flat.shape)
     return _judge(flat, flat_mask, kinds, answers, code_size, table.width, "pixel" if x.ndim > 2 else "value")
 
@@ -282,9 +282,6 @@ def _judge(
     features: int,
     per: str,
 ) -> Comparison:
-    for name, answer in answers.items():
-        if answer.shape != x.shape:
-            raise InvalidData(f"{name} gives rows of {answer.shape[1:]} for {len(answer)} rows, not {x.shape}")
     numbers, hot = mask & (kinds == 0), mask & (kinds > 0)
     errors = {name: row_errors(x, answer, numbers) for name, answer in answers.items()}
     cells = numbers.sum()
@@ -304,16 +301,25 @@ def _judge(
     return Comparison(results, code_size, features, len(x), ratio, per)
 
 
-def _rows(model: Any, X: Any) -> tuple[Floats, Bools | None]:
+def _answer(name: str, values: Any, shape: tuple[int, ...]) -> Floats:
+    answer = to_array(values)
+    if answer.shape != shape:
+        raise InvalidData(
+            f"{name} gives {answer.shape} for held-out rows of {shape}: give one row for each, of one shape"
+        )
+    return answer.reshape(len(answer), -1)
+
+
+def _rows(model: Any, X: Any) -> tuple[Any, Bools | None]:
     rows = model.format_.to_rows(X)
-    return to_array(rows.values), None if rows.observed is None else to_array(rows.observed).astype(bool)
+    return rows.values, None if rows.observed is None else to_array(rows.observed, np.bool_)
 
 
 def _observed(values: Any, mask: Any) -> tuple[Floats, Bools]:
-    x = to_array(values)
+    x = to_array(values, np.float32 if str(getattr(values, "dtype", "")).endswith("float32") else np.float64)
     seen = ~np.isnan(x)
     if mask is not None:
-        seen &= to_array(mask).astype(bool)
+        seen &= to_array(mask, np.bool_)
     # what is not observed must not reach any sum, NaN least of all
     return np.where(seen, x, 0.0), seen
 

@@ -166,16 +166,16 @@ def accuracy(x: ArrayLike, y: ArrayLike, mask: ArrayLike | None = None) -> float
     return float(np.mean(np.rint(a[m]) == np.rint(b[m]))) if m.any() else math.nan
 
 
-def to_array(values: Any) -> Floats:
-    """Anything array-like, tensors on any device included, as float64."""
+def to_array(values: Any, dtype: Any = np.float64) -> NDArray[Any]:
+    """Anything array-like, tensors on any device included, as an array, float64 unless said otherwise."""
     if hasattr(values, "detach"):
         values = values.detach().cpu()
-    return np.asarray(values, dtype=np.float64)
+    return np.asarray(values, dtype=dtype)
 
 
 def _prepare(x: Any, y: Any, mask: Any) -> tuple[Floats, Floats, NDArray[np.bool_]]:
     a, b = to_array(x), to_array(y)
-    m = np.ones(a.shape, dtype=bool) if mask is None else to_array(mask).astype(bool)
+    m = np.ones(a.shape, dtype=bool) if mask is None else to_array(mask, np.bool_)
     if not a.shape == b.shape == m.shape:
         shapes = f"{a.shape} and {b.shape}" + ("" if mask is None else f" under a mask of {m.shape}")
         raise InvalidData(f"arrays of shape {shapes} cannot be compared cell by cell: give arrays of one shape")

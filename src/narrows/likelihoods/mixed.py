@@ -115,7 +115,7 @@ class Mixed(Likelihood):
     part = likelihoods.Mixed((likelihoods.Gaussian(), likelihoods.Categorical()))
     layout = Layout(shape=(2,), categories=(0, 3))
     module = part.build(layout)
-    module(torch.zeros(4, *part.theta_shape(layout))).mean  # (4, 2)
+    module(torch.zeros(4, *part.theta_shape(layout))).mean.shape  # (4, 2)
     ```
     """
 

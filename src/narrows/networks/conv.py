@@ -27,16 +27,16 @@ Size = tuple[int, int]
 def default_channels(shape: tuple[int, ...]) -> tuple[int, ...]:
     """Channels per level that suit images of ``shape``: halved until the longer side is at most 10 pixels.
 
-    Channels are 32, 64, then 128 for every further level; at least one level, at most five.
+    Channels are 16, 32, 64, then 128 for every further level; at least one level, at most five.
 
     Example:
         ```python
-        default_channels((1, 28, 28))  # (32, 64): 28 -> 14 -> 7
+        default_channels((1, 28, 28))  # (16, 32): 28 -> 14 -> 7
         ```
     """
     longest = max(shape[-2:])
     levels = min(max(math.ceil(math.log2(longest / 10)), 1), 5)
-    return tuple(min(32 * 2**level, 128) for level in range(levels))
+    return tuple(min(16 * 2**level, 128) for level in range(levels))
 
 
 class Conv(Network):
@@ -50,8 +50,8 @@ class Conv(Network):
         channels: Channels per level from the image inwards; None chooses by size (`default_channels`). The decoder
             uses them in the opposite order.
         kernel: Side of the kernels, in pixels.
-        down: "pool" halves by 2 × 2 maxima after each convolution; "stride" lets the convolution itself step by two,
-            which is quicker.
+        down: "stride" halves by letting each convolution step by two, which is quicker; "pool" by 2 × 2 maxima after
+            each convolution.
         up: "upsample" repeats pixels after each convolution; "transposed" lets a transposed convolution double.
         dense: Widths of dense layers between the smallest image and the code, from the image inwards.
         activation: After every convolution and hidden dense layer, and on the seed image.
@@ -69,10 +69,10 @@ class Conv(Network):
 
     channels: Widths | None = None
     kernel: Annotated[int, Interval(1)] = 3
-    down: Literal["pool", "stride"] = "pool"
+    down: Literal["pool", "stride"] = "stride"
     up: Literal["upsample", "transposed"] = "upsample"
     dense: Widths = ()
-    activation: Activation = "relu"
+    activation: Activation = "silu"
     normalisation: Normalisation | None = None
     dropout: Annotated[float, Interval(0, 1, open_high=True)] = 0.0
     seed_channels: Annotated[int, Interval(1)] | None = None

@@ -94,14 +94,20 @@ def _by_kind(axes: Axes, points: Any, colour: Any, size: float, name: str | None
     words = np.array([_word(v) for v in colour])
     kinds = list(_kinds(colour))
     palette = FEW if len(kinds) <= len(FEW) else MANY
+    # beyond six kinds colours alone are hard to tell apart, so that shapes help
+    markers = "o" if len(kinds) <= len(FEW) else "o^s"
     named = sorted(kinds[: len(palette)], key=_natural)
-    drawn = np.full(len(points), GREY, dtype=object)
-    for kind, paint in zip(named, palette, strict=False):
-        drawn[words == kind] = paint
-    # drawn in one go and in the order of the rows, so that no class hides another
-    axes.scatter(points[:, 0], points[:, 1], s=size, c=list(drawn), alpha=0.75, linewidths=0, rasterized=True)
-    for kind, paint in zip(named, palette, strict=False):
-        axes.plot([], [], "o", color=paint, markersize=6, label=short(kind))
+    look = {kind: (palette[i], markers[i % len(markers)]) for i, kind in enumerate(named)}
+    looks = [look.get(word, (GREY, "o")) for word in words]
+    for marker in markers:
+        # all of one shape in one go and in the order of the rows, so that no class hides another
+        at = np.array([m == marker for _, m in looks])
+        colours = [c for c, m in looks if m == marker]
+        axes.scatter(
+            points[at, 0], points[at, 1], s=size, c=colours, marker=marker, alpha=0.75, linewidths=0, rasterized=True
+        )
+    for kind, (paint, marker) in look.items():
+        axes.plot([], [], marker, color=paint, markersize=6, label=short(kind))
     if len(kinds) > len(named):
         axes.plot([], [], "o", color=GREY, markersize=6, label=f"{len(kinds) - len(named)} others")
     legend = axes.legend(

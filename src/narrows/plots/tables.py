@@ -212,7 +212,7 @@ def _bars(axes: Axes, right: dict[str, tuple[float, float]]) -> None:
         label="always the most frequent",
     )
     for place, name in zip(places, names, strict=True):
-        axes.text(1.01, float(place), f"{100 * right[name][0]:.0f} %", va="center", fontsize=8.5, color=INK)
+        axes.text(1.01, float(place), f"{100 * right[name][0]:.1f} %", va="center", fontsize=8.5, color=INK)
     axes.set_yticks(places, [short(n, 24) for n in names])
     axes.set_xlim(0, 1)
     axes.set_xticks([0, 0.25, 0.5, 0.75, 1], ["0", "25", "50", "75", "100 %"])

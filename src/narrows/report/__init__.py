@@ -1,0 +1,8 @@
+"""Report: the folder and the page that a run leaves behind, for people to look at."""
+
+from __future__ import annotations
+
+from narrows.report.run import Drawing, Run, write_run
+from narrows.report.split import count, hold_out, take
+
+__all__ = ["Drawing", "Run", "count", "hold_out", "take", "write_run"]

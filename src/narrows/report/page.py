@@ -1,0 +1,100 @@
+"""The page: everything about a run in one HTML file that needs nothing else."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping, Sequence
+from importlib import resources
+from typing import TYPE_CHECKING, Any
+
+from narrows import files
+from narrows._version import __version__
+
+if TYPE_CHECKING:
+    from narrows.report.run import Drawing, Run
+
+
+def write_page(run: Run, model: Any, notes: Sequence[str], facts: Mapping[str, str]) -> None:
+    """Write ``report.html`` into the run's folder.
+
+    Args:
+        run: What the run left behind.
+        model: The fitted model.
+        notes: What should be said about the data.
+        facts: Lines of the table of facts, by name.
+    """
+    import jinja2
+
+    environment = jinja2.Environment(
+        autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
+    )
+    template = environment.from_string(resources.files("narrows.report").joinpath("page.html").read_text("utf-8"))
+    page = template.render(
+        run=run,
+        verdict=_verdict(run),
+        facts=facts,
+        notes=list(notes),
+        reasons=list(model.reasons_),
+        parts={name: repr(part) for name, part in model.choices_.parts().items()},
+        table=_table(run),
+        drawings=[{"drawing": d, "source": _embedded(d)} for d in run.drawings],
+        ending="png" if len(model.format_.layout.shape) == 3 else "csv",
+        version=__version__,
+        folder=run.called,
+    )
+    files.write_text(run.folder / "report.html", page)
+
+
+def _verdict(run: Run) -> str:
+    """A word for the colour beside the honest line; the line itself says it all."""
+    if run.comparison is None or run.comparison.better is None:
+        return "level"
+    return "better" if run.comparison.better else "worse"
+
+
+def _table(run: Run) -> dict[str, Any] | None:
+    if run.comparison is None:
+        return None
+    rows = run.comparison.rows
+    errors = any(r.squared_error is not None for r in rows)
+    shares = any(r.accuracy is not None for r in rows)
+    heads = ["Answer"]
+    heads += [f"Squared error per {run.comparison.per}", "Relative to PCA"] if errors else []
+    heads += ["Categories right"] if shares else []
+    lines = []
+    for row in rows:
+        cells = []
+        if errors:
+            cells += [_number(row.squared_error), "–" if row.relative is None else f"{row.relative:.2f} ×"]
+        if shares:
+            cells += ["–" if row.accuracy is None else f"{100 * row.accuracy:.1f} %"]
+        lines.append((_name(row.name, run.comparison.code_size), cells))
+    ratio = run.comparison.ratio
+    caption = (
+        f"Measured on {run.comparison.held_out:,} {'held-out' if run.held_out else 'training'} rows, in scaled units."
+    )
+    if ratio is not None:
+        caption += (
+            f" 95 % of resampled rows put the model’s error between {ratio.low:.2f} and {ratio.high:.2f} × PCA’s."
+        )
+    return {"heads": heads, "rows": lines, "caption": caption}
+
+
+def _name(name: str, size: int) -> str:
+    numbers = f"{size} number{'s' * (size != 1)}"
+    return {
+        "model": "This model",
+        "PCA": f"PCA with {numbers}",
+        "untrained network": "The same network, untrained",
+        "mean": "Always the mean",
+    }.get(name, name)
+
+
+def _number(value: float | None) -> str:
+    if value is None:
+        return "–"
+    return f"{value:.4f}" if 0.001 <= value < 10 or value == 0 else f"{value:.3g}"
+
+
+def _embedded(drawing: Drawing) -> str:
+    return "data:image/png;base64," + base64.b64encode(drawing.path.read_bytes()).decode("ascii")

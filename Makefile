@@ -13,6 +13,9 @@ SITE ?= site
 PY = $(VENV)/bin/python
 # one thread per worker: two workers that both take every core are slower than one
 ONE = OMP_NUM_THREADS=1 MPLBACKEND=Agg
+# by default threads wait for each other in busy loops, which makes training many times slower when the machine has
+# anything else to do
+CALM = OMP_WAIT_POLICY=PASSIVE
 
 .PHONY: demo test quick check lint types floors docs examples package format install install-dev clean
 .DEFAULT_GOAL := help
@@ -23,7 +26,7 @@ help:
 
 $(VENV)/bin/python:
 	@test -n "$(PYTHON)" || { echo "narrows needs Python 3.11 or newer; none was found. Try: make PYTHON=/path/to/python3" >&2; exit 2; }
-	$(PYTHON) -m venv $(VENV)
+	$(PYTHON) -m venv $(VENV) || { rm -f $@; exit 1; }
 
 # the stamps say which installation is up to date; touching them comes last, so that a broken one is begun again
 $(VENV)/.installed: $(VENV)/bin/python pyproject.toml constraints.txt
@@ -38,7 +41,7 @@ install: $(VENV)/.installed
 install-dev: $(VENV)/.installed-dev
 
 demo: $(VENV)/.installed
-	$(VENV)/bin/narrows fit fashion --code-size 16 --time-budget 90s --out $(DEMO) --force $(DEMO_ARGUMENTS)
+	$(CALM) $(VENV)/bin/narrows fit fashion --code-size 16 --time-budget 90s --out $(DEMO) --force $(DEMO_ARGUMENTS)
 
 test: $(VENV)/.installed-dev
 	$(ONE) $(PY) -m pytest -n $(WORKERS)

@@ -67,7 +67,9 @@ def against_pca(
     title: str, sets: list[tuple[np.ndarray, np.ndarray]], sizes: list[int], models: dict[str, dict], seeds: list[int]
 ) -> None:
     """One table: squared error per pixel of every model at every code size, per seed, beside PCA's."""
-    print(f"\n### {title}\n\n| codes | model | squared error per pixel, by seed | × PCA's (mean) | untrained | seconds |")
+    print(
+        f"\n### {title}\n\n| codes | model | squared error per pixel, by seed | × PCA's (mean) | untrained | seconds |"
+    )
     print("|---|---|---|---|---|---|")
     for size in sizes:
         linear = [pca_error(train, test, size) for train, test in sets]
@@ -81,7 +83,9 @@ def against_pca(
             ratio = np.mean(np.array(errors) / np.array(linear))
             untrained = error(model.untrained(), test)
             shown = ", ".join(f"{e:.5f}" for e in errors)
-            print(f"| {size} | {name} | {shown} | {ratio:.3f} | {untrained:.3f} | {np.median(seconds):.0f} |", flush=True)
+            print(
+                f"| {size} | {name} | {shown} | {ratio:.3f} | {untrained:.3f} | {np.median(seconds):.0f} |", flush=True
+            )
 
 
 def run_mnist(folder: Path, seeds: list[int]) -> None:

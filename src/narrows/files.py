@@ -31,13 +31,13 @@ def atomic(path: str | os.PathLike[str]) -> Iterator[Path]:
     temporary = Path(name)
     try:
         yield temporary
-        with open(temporary, "rb") as file:
+        with temporary.open("rb") as file:
             os.fsync(file.fileno())
         # mkstemp makes files private to the user; a result file follows the user's umask like any other
         umask = os.umask(0)
         os.umask(umask)
         temporary.chmod(0o666 & ~umask)
-        os.replace(temporary, target)
+        temporary.replace(target)
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -55,5 +55,5 @@ def write_json(path: str | os.PathLike[str], content: Any) -> None:
 
 def sha256(path: str | os.PathLike[str]) -> str:
     """The SHA-256 of a file's content, as 64 hexadecimal digits."""
-    with open(path, "rb") as file:
+    with Path(path).open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

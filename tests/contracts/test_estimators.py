@@ -113,7 +113,9 @@ class TestUse:
 
     def test_reconstruct_is_decode_after_encode(self, fitted):
         X = curved(9, 1)
-        np.testing.assert_allclose(fitted.reconstruct(X), fitted.inverse_transform(fitted.transform(X)), rtol=1e-4, atol=1e-4)
+        np.testing.assert_allclose(
+            fitted.reconstruct(X), fitted.inverse_transform(fitted.transform(X)), rtol=1e-4, atol=1e-4
+        )
 
     def test_interpolation_begins_and_ends_at_the_reconstructions(self, fitted):
         X = curved(4, 1)
@@ -130,7 +132,11 @@ class TestUse:
         torch.manual_seed(3)
         expected = torch.rand(2)
         torch.manual_seed(3)
-        a, b, c = fitted.sample(20, random_state=1), fitted.sample(20, random_state=1), fitted.sample(20, random_state=2)
+        a, b, c = (
+            fitted.sample(20, random_state=1),
+            fitted.sample(20, random_state=1),
+            fitted.sample(20, random_state=2),
+        )
         assert torch.equal(torch.rand(2), expected)
         assert np.array_equal(a, b)
         assert not np.array_equal(a, c)
@@ -202,7 +208,9 @@ class TestScikitLearn:
         assert kept == search.best_params_["penalties__sparsity__weight"]
 
     def test_nested_parameters_of_a_part_left_at_none(self):
-        model = quick().set_params(code_size=None, bottleneck__size=4, penalties__sparsity__weight=2.0, network__widths=(5,))
+        model = quick().set_params(
+            code_size=None, bottleneck__size=4, penalties__sparsity__weight=2.0, network__widths=(5,)
+        )
         assert model.bottleneck == bottlenecks.Plain(size=4)
         assert model.penalties["sparsity"].weight == 2.0
         assert model.network == networks.Dense(widths=(5,))
@@ -242,13 +250,17 @@ class TestChoices:
         assert model.reconstruct(X).shape == X.shape
 
     def test_total_is_the_sum_of_its_terms(self):
-        model = quick(bottleneck=bottlenecks.Gaussian(), penalties=penalties.Penalties(kl=penalties.KL(), l2=penalties.L2()))
+        model = quick(
+            bottleneck=bottlenecks.Gaussian(), penalties=penalties.Penalties(kl=penalties.KL(), l2=penalties.L2())
+        )
         history = model.fit(curved(100)).history_
         total = history["reconstruction"] + history["kl"] + history["l2"]
         np.testing.assert_allclose(history["loss"], total, rtol=1e-5)
 
     def test_importance_weighted(self):
-        model = quick(bottleneck=bottlenecks.Gaussian(), objective=objectives.ImportanceWeighted(samples=4)).fit(curved(100))
+        model = quick(bottleneck=bottlenecks.Gaussian(), objective=objectives.ImportanceWeighted(samples=4)).fit(
+            curved(100)
+        )
         assert np.isfinite(model.history_["loss"]).all()
 
     def test_full_covariance(self):
@@ -257,7 +269,9 @@ class TestChoices:
 
     def test_warm_up_leaves_validation_comparable(self):
         """Validation counts the whole penalty from the first epoch on; training only what has warmed up."""
-        model = narrows.VariationalAutoencoder(2, warmup=20, training=Training(epochs=10, batch_size=20)).fit(curved(400))
+        model = narrows.VariationalAutoencoder(2, warmup=20, training=Training(epochs=10, batch_size=20)).fit(
+            curved(400)
+        )
         history = model.history_
         assert history["kl"][0] < 0.2 * history["validation_kl"][0]
 

@@ -67,7 +67,7 @@ def test_another_process_reads_the_same(model, folder, tmp_path):
 
 
 def test_saving_again_replaces_the_weights(model, folder):
-    fitted, frame = model
+    _, frame = model
     other = narrows.VariationalAutoencoder(3, training=Training(epochs=1), random_state=1).fit(frame)
     other.save(folder)
     assert len(list(folder.glob("weights-*"))) == 1

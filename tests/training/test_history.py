@@ -103,7 +103,7 @@ def test_round_trips(tmp_path):
     assert again.stopped == h.stopped
     assert again.code_size == 3
     h.to_csv(tmp_path / "history.csv")
-    with open(tmp_path / "history.csv") as file:
+    with (tmp_path / "history.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert len(rows) == 40
     assert float(rows[0]["loss"]) == pytest.approx(100)

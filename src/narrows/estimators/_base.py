@@ -23,7 +23,8 @@ from narrows.errors import InvalidData, InvalidParameter, NarrowsError
 from narrows.estimators._choose import Choices, default_parts, resolve
 from narrows.models.autoencoder import AutoencoderModule, active_units
 from narrows.training import History, Loop, Player, Step, Training
-from narrows.training.loop import hash_seed, trainable
+from narrows.training.loop import trainable
+from narrows.training.seeds import hash_seed, seeded
 
 WATCHED = 1000  # rows whose codes are looked at after every epoch
 PRIOR_ROWS = 20_000  # rows whose codes a prior is fitted to
@@ -257,7 +258,7 @@ class BaseModel(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
         return self.reconstruct(X)
 
     def score_samples(self, X: Any) -> np.ndarray:
-        """log p(x|z) of every row at its mean code, summed over its observed values.
+        """Log p(x|z) of every row at its mean code, summed over its observed values.
 
         This says how well the model can reconstruct a row; it is not log p(x), which no autoencoder knows exactly.
 
@@ -314,7 +315,9 @@ class BaseModel(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
             raise InvalidParameter(f"interpolate(steps={steps!r}): steps must be a whole number of at least 2")
         start, end = self._rows(a), self._rows(b)
         if len(start) != len(end):
-            raise InvalidData(f"interpolate needs as many rows to begin with as to end with, not {len(start)} and {len(end)}")
+            raise InvalidData(
+                f"interpolate needs as many rows to begin with as to end with, not {len(start)} and {len(end)}"
+            )
         return [self.format_.from_values(line) for line in tasks.interpolate(self.module_, start, end, int(steps))]
 
     # --- files -----------------------------------------------------------------------------------------------
@@ -375,14 +378,10 @@ def _split(rows: Rows, training: Training, seed: int) -> tuple[Rows, Rows | None
 
 def _initial(choices: Choices, layout: Any, seed: int) -> AutoencoderModule:
     """The module before training; the caller's generators are left as they were."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(hash_seed(seed, 3))
-        module = choices.build(layout)
-    if len(layout.shape) == 3:
-        module = module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return module
+    with seeded(hash_seed(seed, 3)):
+        return choices.build(layout)
 
 
 def _fit_prior(module: AutoencoderModule, rows: Rows, seed: int) -> None:
     codes = tasks.encode(module, rows.take(slice(PRIOR_ROWS)))
-    module.prior.fit_codes(codes.double().numpy(), seed)  # type: ignore[operator, union-attr]
+    module.prior.fit_codes(codes.double().numpy(), seed)  # type: ignore[operator]

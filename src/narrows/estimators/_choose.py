@@ -57,7 +57,10 @@ class Choices:
 
     def build(self, layout: Layout) -> AutoencoderModule:
         """The module that these parts make, freshly initialised from torch's global generator."""
-        assert self.network and self.bottleneck and self.likelihood and self.prior
+        assert self.network is not None
+        assert self.bottleneck is not None
+        assert self.likelihood is not None
+        assert self.prior is not None
         mask = layout.blanks or bool(self.corruption is not None and self.corruption.masks)
         return AutoencoderModule(layout, self.network, self.bottleneck, self.likelihood, self.prior, mask)
 

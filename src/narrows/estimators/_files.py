@@ -18,7 +18,7 @@ from narrows._part import Part, decode, encode
 from narrows._saved import FORMAT_VERSION, MODEL, checksum, describe
 from narrows._version import __version__
 from narrows.data import format_from_config
-from narrows.data import image as _image, table as _table  # noqa: F401  (registers the formats that a file may name)
+from narrows.data import image as _image  # noqa: F401  (registers the formats that a file may name)
 from narrows.errors import NarrowsError, SavedModelError
 from narrows.estimators._base import BaseModel, _initial
 from narrows.estimators._choose import Choices
@@ -36,7 +36,7 @@ def save(model: BaseModel, folder: Path, metrics: Mapping[str, Any] | None = Non
         save_file(state, temporary)
         digest = files.sha256(temporary)
     weights = f"weights-{digest[:16]}.safetensors"
-    os.replace(draft, folder / weights)
+    draft.replace(folder / weights)
     content = _describe(model, weights, digest, state, metrics)
     files.write_text(folder / "README.md", _card(content))
     files.write_json(folder / MODEL, content)

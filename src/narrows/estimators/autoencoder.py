@@ -305,9 +305,7 @@ class VariationalAutoencoder(BaseModel):
             network=self.network,
             bottleneck=bottlenecks.Gaussian(covariance=self.covariance),
             likelihood=self.likelihood,
-            penalties=Penalties(
-                kl=penalties.KL(weight=self.beta, warmup=self.warmup, free_bits=self.free_bits)
-            ),
+            penalties=Penalties(kl=penalties.KL(weight=self.beta, warmup=self.warmup, free_bits=self.free_bits)),
             prior=self.prior,
             format=self.format,
         )

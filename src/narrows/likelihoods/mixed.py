@@ -129,9 +129,10 @@ class Mixed(Likelihood):
         Raises:
             InvalidParameter: Naming the column.
         """
+        for column, part in enumerate(self.columns if isinstance(self.columns, (tuple, list)) else ()):
+            if isinstance(part, Likelihood):  # what is none is named by the base
+                _naming(column, part.check)
         super().check()
-        for column, part in enumerate(self.columns):
-            _naming(column, part.check)
 
     def theta_shape(self, layout: Layout) -> tuple[int, ...]:
         """``(P,)``, the columns' parameters together."""

@@ -68,7 +68,7 @@ class Dense(Network):
     """
 
     widths: Widths | None = None
-    activation: Activation = "relu"
+    activation: Activation = "silu"
     dropout: Annotated[float, Interval(0, 1, open_high=True)] = 0.0
     normalisation: Normalisation | None = None
     sparse: Annotated[float, Interval(0, 1, open_high=True)] = 0.0

@@ -9,6 +9,7 @@ from narrows import likelihoods
 from narrows._types import Rows
 from narrows.models import AutoencoderModule
 from narrows.tasks.inference import chunk_size, in_chunks
+from narrows.training.seeds import seeded
 
 
 def _device(module: AutoencoderModule) -> torch.device:
@@ -25,7 +26,7 @@ def encode(module: AutoencoderModule, rows: Rows) -> Tensor:
     Returns:
         ``(B, L)``.
     """
-    return in_chunks(module.encode, rows, chunk_size(module), _device(module))
+    return in_chunks(module.encode, rows, chunk_size(module.layout), _device(module))
 
 
 def decode(module: AutoencoderModule, codes: Tensor, draw: bool = False) -> Tensor:
@@ -44,7 +45,7 @@ def decode(module: AutoencoderModule, codes: Tensor, draw: bool = False) -> Tens
         x = module.decode(rows.values)
         return x.sample() if draw else x.mean
 
-    return in_chunks(run, Rows(codes), chunk_size(module), _device(module))
+    return in_chunks(run, Rows(codes), chunk_size(module.layout), _device(module))
 
 
 def reconstruct(module: AutoencoderModule, rows: Rows) -> Tensor:
@@ -53,11 +54,13 @@ def reconstruct(module: AutoencoderModule, rows: Rows) -> Tensor:
     Returns:
         ``(B, *shape)`` in scaled units, blanks filled.
     """
-    return in_chunks(lambda part: module.decode(module.encode(part)).mean, rows, chunk_size(module), _device(module))
+    return in_chunks(
+        lambda part: module.decode(module.encode(part)).mean, rows, chunk_size(module.layout), _device(module)
+    )
 
 
 def log_likelihood(module: AutoencoderModule, rows: Rows) -> Tensor:
-    """log p(x|z) of the observed values at the mean code, summed over them.
+    """Log p(x|z) of the observed values at the mean code, summed over them.
 
     Returns:
         ``(B,)`` in nats, for values in scaled units.
@@ -66,7 +69,7 @@ def log_likelihood(module: AutoencoderModule, rows: Rows) -> Tensor:
     def run(part: Rows) -> Tensor:
         return likelihoods.log_likelihood(module.decode(module.encode(part)), part)
 
-    return in_chunks(run, rows, chunk_size(module), _device(module))
+    return in_chunks(run, rows, chunk_size(module.layout), _device(module))
 
 
 def sample(module: AutoencoderModule, n: int, seed: int, draw: bool) -> Tensor:
@@ -81,9 +84,7 @@ def sample(module: AutoencoderModule, n: int, seed: int, draw: bool) -> Tensor:
     Returns:
         ``(n, *shape)`` in scaled units.
     """
-    device = _device(module)
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []), torch.no_grad():
-        torch.manual_seed(seed)
+    with seeded(seed), torch.no_grad():
         return decode(module, module.prior().sample(n).cpu(), draw=draw)
 
 
@@ -102,4 +103,5 @@ def interpolate(module: AutoencoderModule, a: Rows, b: Rows, steps: int) -> Tens
     start, end = encode(module, a), encode(module, b)
     weight = torch.linspace(0, 1, steps).reshape(1, steps, 1)
     line = start.unsqueeze(1) * (1 - weight) + end.unsqueeze(1) * weight
-    return decode(module, line.flatten(0, 1)).unflatten(0, (len(start), steps))
+    values = decode(module, line.flatten(0, 1))
+    return values.reshape(len(start), steps, *values.shape[1:])

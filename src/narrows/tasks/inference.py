@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from narrows._types import Rows
+from narrows._types import Layout, Rows
 
 
-def chunk_size(module: nn.Module) -> int:
+def chunk_size(layout: Layout) -> int:
     """Rows per chunk: many small rows, or few large ones; about a million values at a time."""
-    elements = module.layout.size  # type: ignore[union-attr, operator]
-    return int(max(16, min(1024, 1_048_576 // max(1, elements))))  # type: ignore[call-overload]
+    return max(16, min(1024, 1_048_576 // max(1, layout.size)))
 
 
 def in_chunks(function: Callable[[Rows], Tensor], rows: Rows, size: int, device: torch.device) -> Tensor:

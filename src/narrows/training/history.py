@@ -164,8 +164,8 @@ class Diagnosis:
         falling = self.train[-1] < self.train[best]
         if after >= 3 and falling and rise > 0.01 * self._span():
             return [
-                f"Over-fitting since epoch {self._epoch(best)}: validation rose by {rise:.3g} nats while training went on "
-                f"falling. The weights of epoch {self.history.best_epoch} were kept."
+                f"Over-fitting since epoch {self._epoch(best)}: validation rose by {rise:.3g} nats while training went "
+                f"on falling. The weights of epoch {self.history.best_epoch} were kept."
             ]
         return []
 
@@ -177,8 +177,9 @@ class Diagnosis:
         tail = max(2, size // 5)
         last, before = self.curve[-tail:].min(), self.curve[:-tail].min()
         if before - last > 0.01 * self._span():
+            epochs = self._epoch(size - 1) - self._epoch(size - 1 - tail)
             return [
-                f"Still learning: the last {self._epoch(size - 1) - self._epoch(size - 1 - tail)} epochs brought the loss down from {before:.4g} to {last:.4g}; "
+                f"Still learning: the last {epochs} epochs brought the loss down from {before:.4g} to {last:.4g}; "
                 "more epochs would help."
             ]
         return []

@@ -25,6 +25,7 @@ from narrows.training.checkpoint import (
 )
 from narrows.training.history import History
 from narrows.training.progress import Progress
+from narrows.training.seeds import hash_seed, seeded
 from narrows.training.settings import Training
 
 CHECK_EVERY = 50  # steps between looks at whether everything is still finite
@@ -109,9 +110,7 @@ class Loop:
         checkpoints = None
         if training.checkpoint is not None:
             checkpoints = Checkpoints(training.checkpoint, fingerprint(self.words, rows))
-        devices = [self.device] if self.device.type == "cuda" else []
-        with torch.random.fork_rng(devices=devices):
-            torch.manual_seed(self.seed)
+        with seeded(self.seed):
             self.module.to(self.device)
             self.rows = rows.to(self.device)
             self.validation = None if validation is None or len(validation) == 0 else validation.to(self.device)
@@ -319,8 +318,7 @@ class Loop:
         assert self.validation is not None
         n = len(self.validation)
         sums: dict[str, Tensor] = {}
-        with torch.random.fork_rng(devices=[self.device] if self.device.type == "cuda" else []):
-            torch.manual_seed(EVALUATION_SEED)
+        with seeded(EVALUATION_SEED):
             for start in range(0, n, VALIDATION_BATCH):
                 part = self.validation.take(slice(start, start + VALIDATION_BATCH))
                 with self._precision():
@@ -334,15 +332,15 @@ class Loop:
     def _save(self, checkpoints: Checkpoints) -> None:
         self.elapsed = time.perf_counter() - self.started
         tensors = flatten("module", self.good[0])
-        for number, state in enumerate(self.good[1:]):
-            tensors |= flatten(f"optimiser{number}", state)
+        for number, moments in enumerate(self.good[1:]):
+            tensors |= flatten(f"optimiser{number}", moments)
         tensors |= flatten("best", self.best or {})
         tensors["random"] = torch.get_rng_state()
         if self.device.type == "cuda":
             tensors["random_cuda"] = torch.cuda.get_rng_state(self.device)
         if self.sums is not None:
             tensors["sums"] = self.sums
-        state = {name: getattr(self, name) for name in SCALARS}
+        state: dict[str, Any] = {name: getattr(self, name) for name in SCALARS}
         state["best_value"] = None if math.isinf(self.best_value) else self.best_value
         checkpoints.save(tensors, {**state, "history": self.history.to_config()})
 
@@ -363,17 +361,6 @@ class Loop:
 
 
 SCALARS = ("step", "total", "scale", "rollbacks", "planned", "best_value", "elapsed", "names", "count")
-
-
-def hash_seed(*numbers: int) -> int:
-    """One seed from several whole numbers, well mixed (SplitMix64)."""
-    state = 0
-    for number in numbers:
-        state = (state + number + 0x9E3779B97F4A7C15) & 0xFFFFFFFFFFFFFFFF
-        state = ((state ^ (state >> 30)) * 0xBF58476D1CE4E5B9) & 0xFFFFFFFFFFFFFFFF
-        state = ((state ^ (state >> 27)) * 0x94D049BB133111EB) & 0xFFFFFFFFFFFFFFFF
-        state ^= state >> 31
-    return state >> 1
 
 
 def trainable(*modules: Iterable[nn.Module] | nn.Module) -> list[Tensor]:

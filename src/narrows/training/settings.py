@@ -94,5 +94,3 @@ class Training(Part, room="training"):
             )
         kind = torch.optim.Adam if self.optimiser == "adam" else torch.optim.AdamW
         return kind(params, self.learning_rate, weight_decay=self.weight_decay, fused=True)
-
-

@@ -13,10 +13,6 @@ SITE ?= site
 PY = $(VENV)/bin/python
 # one thread per worker: two workers that both take every core are slower than one
 ONE = OMP_NUM_THREADS=1 MPLBACKEND=Agg
-# by default threads wait for each other in busy loops, which makes training many times slower when the machine has
-# anything else to do
-CALM = OMP_WAIT_POLICY=PASSIVE
-
 .PHONY: demo test quick check lint types floors docs examples package format install install-dev clean
 .DEFAULT_GOAL := help
 
@@ -41,7 +37,7 @@ install: $(VENV)/.installed
 install-dev: $(VENV)/.installed-dev
 
 demo: $(VENV)/.installed
-	$(CALM) $(VENV)/bin/narrows fit fashion --code-size 16 --time-budget 90s --out $(DEMO) --force $(DEMO_ARGUMENTS)
+	$(VENV)/bin/narrows fit fashion --code-size 16 --time-budget 90s --out $(DEMO) --force $(DEMO_ARGUMENTS)
 
 test: $(VENV)/.installed-dev
 	$(ONE) $(PY) -m pytest -n $(WORKERS)

@@ -91,8 +91,8 @@ def against_pca(
 def run_mnist(folder: Path, seeds: list[int]) -> None:
     """All of MNIST, codes of 16 and 64 numbers."""
     data = mnist(folder)
-    dense = {"network": networks.Dense(widths=(1000, 500, 250)), "training": Training(epochs=15)}
-    against_pca("MNIST, 60,000 / 10,000 images, 15 epochs", [data] * len(seeds), [16, 64], {"dense": dense}, seeds)
+    dense = {"network": networks.Dense(widths=(1000, 500, 250)), "training": Training(epochs=10)}
+    against_pca("MNIST, 60,000 / 10,000 images, 10 epochs", [data] * len(seeds), [16, 64], {"dense": dense}, seeds)
 
 
 def run_faces(folder: Path, seeds: list[int]) -> None:

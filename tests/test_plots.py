@@ -54,7 +54,9 @@ def overlapping(axes) -> list[tuple[str, str]]:
 
 def test_plots_are_imported_without_matplotlib_and_torch():
     code = "import sys, narrows.plots; print([m for m in ('matplotlib', 'torch', 'sklearn') if m in sys.modules])"
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
+    assert (
+        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
+    )
 
 
 def test_no_global_state_of_pyplot():

@@ -51,6 +51,11 @@ def refused(*words: object) -> str:
     return lines[0]
 
 
+def names_in(folder: object) -> list[str]:
+    """The names in a folder, sorted."""
+    return sorted(p.name for p in Path(str(folder)).iterdir())
+
+
 @pytest.fixture(scope="session")
 def place(tmp_path_factory) -> Path:
     return tmp_path_factory.mktemp("cli")

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
+from pathlib import Path
 
 import numpy as np
 import pytest
-from .conftest import narrows, refused, well
 
 import narrows as package
 from narrows.cli import _folders
+
+from .conftest import names_in, narrows, refused, well
 
 
 @pytest.fixture(autouse=True)
@@ -22,12 +23,12 @@ def here(tmp_path, monkeypatch):
 def test_a_run_says_what_and_why_and_the_honest_line(csv):
     told = well("fit", csv, "--epochs", 2, "--code-size", 2)
     folder = "runs/people-data"
-    honest = json.loads(open(f"{folder}/comparison.json").read())["sentence"]
+    honest = json.loads(Path(f"{folder}/comparison.json").read_text())["sentence"]
     order = ["people data: table", "72 rows to learn from, 8 held out", "6 columns", "Model: Autoencoder", honest]
     places = [told.out.index(words) for words in [*order, f"Written to {folder}"]]
     assert places == sorted(places)
-    assert os.listdir("runs") == ["people-data"]
-    assert json.loads(open(f"{folder}/run.json").read())["status"] == "finished"
+    assert names_in("runs") == ["people-data"]
+    assert json.loads(Path(f"{folder}/run.json").read_text())["status"] == "finished"
 
 
 def test_json_is_one_object_and_nothing_else(csv):
@@ -48,7 +49,7 @@ def test_quiet_prints_the_folder_only(csv):
 def test_the_same_seed_gives_the_same_model(csv):
     runs = [well("fit", csv, "--epochs", 2, "--quiet", *more).out.strip() for more in ([], [], ["--seed", 1])]
     assert runs == ["runs/people-data", "runs/people-data-2", "runs/people-data-3"]
-    weights = [json.loads(open(f"{run}/model.json").read())["weights_sha256"] for run in runs]
+    weights = [json.loads(Path(f"{run}/model.json").read_text())["weights_sha256"] for run in runs]
     assert weights[0] == weights[1] != weights[2]
 
 
@@ -225,21 +226,21 @@ def test_a_folder_that_is_no_run_is_left_as_it_is(csv, here):
     (here / "mine" / "thesis.txt").write_text("years of work")
     for force in ([], ["--force"]):
         assert "no run of narrows" in refused("fit", csv, "--out", "mine", "--json", *force)
-    assert os.listdir("mine") == ["thesis.txt"]
+    assert names_in("mine") == ["thesis.txt"]
     (here / "file").write_text("x")
     assert "is a file" in refused("fit", csv, "--out", "file", "--json")
 
 
 def test_an_older_run_is_replaced_only_when_asked_and_only_when_complete(csv):
     well("fit", csv, "--epochs", 1, "--out", "mine", "--quiet")
-    before = open("mine/model.json").read()
+    before = Path("mine/model.json").read_text()
     assert "--force" in refused("fit", csv, "--epochs", 2, "--out", "mine", "--json")
     # a run that fails leaves the older one
     assert "KL" in refused("fit", csv, "--penalty", "kl", "--out", "mine", "--force", "--json")
-    assert open("mine/model.json").read() == before
+    assert Path("mine/model.json").read_text() == before
     well("fit", csv, "--epochs", 2, "--out", "mine", "--force", "--quiet")
-    assert json.loads(open("mine/run.json").read())["options"]["epochs"] == 2
-    assert sorted(os.listdir(".")) == ["mine"]
+    assert json.loads(Path("mine/run.json").read_text())["options"]["epochs"] == 2
+    assert names_in(".") == ["mine"]
 
 
 def test_an_empty_folder_is_taken(csv, here):

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from .conftest import names_in
+
 HEAVY = ("torch", "sklearn", "pandas", "matplotlib", "duckdb", "polars", "numpy", "pyarrow")
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
 
@@ -102,6 +104,7 @@ def test_a_reader_that_has_seen_enough(tmp_path):
     process.wait()
 
 
+@pytest.mark.slow
 def test_ctrl_c_keeps_the_best_model_so_far(tmp_path):
     process = started(tmp_path, "fit", "digits", "--epochs", "5000", "--checkpoint-every", "0")
     process.send_signal(signal.SIGINT)
@@ -109,7 +112,7 @@ def test_ctrl_c_keeps_the_best_model_so_far(tmp_path):
     assert process.returncode == 130
     assert "Traceback" not in err
     assert "interrupted: the best model so far" in err
-    assert os.listdir(tmp_path / "runs") == ["digits"]
+    assert names_in(tmp_path / "runs") == ["digits"]
     record = json.loads((tmp_path / "runs" / "digits" / "run.json").read_text())
     assert record["status"] == "interrupted"
     assert "Held-out squared error" in out
@@ -118,6 +121,7 @@ def test_ctrl_c_keeps_the_best_model_so_far(tmp_path):
     assert narrows.load(tmp_path / "runs" / "digits").history_.stopped.startswith("interrupted in epoch")
 
 
+@pytest.mark.slow
 def test_ctrl_c_before_there_is_anything_leaves_nothing(tmp_path):
     process = subprocess.Popen(
         command("fit", "fashion", "--epochs", "5000"),
@@ -139,20 +143,21 @@ def test_ctrl_c_before_there_is_anything_leaves_nothing(tmp_path):
     assert [p for p in tmp_path.rglob("*") if p.is_file()] == []
 
 
+@pytest.mark.slow
 def test_a_killed_run_goes_on_and_ends_as_if_nothing_had_happened(tmp_path):
     # slow enough to be killed in the middle, quick enough for a test
-    words = ["fit", "digits", "--epochs", "40", "--checkpoint-every", "0", "--code-size", "3"]
+    words = ["fit", "digits", "--epochs", "15", "--checkpoint-every", "0", "--code-size", "3"]
     process = started(tmp_path, *words)
     process.kill()
     process.communicate()
-    assert os.listdir(tmp_path / "runs") == ["digits.partial"]
+    assert names_in(tmp_path / "runs") == ["digits.partial"]
     other = run(*words, "--resume", "--seed", "1", cwd=tmp_path)
     assert other.returncode == 2
     assert "seed was 0 and is 1" in other.stderr
     resumed = run(*words, "--resume", "--json", cwd=tmp_path)
     assert resumed.returncode == 0, resumed.stderr
     whole = run(*words, "--json", cwd=tmp_path)
-    assert os.listdir(tmp_path / "runs").sort() == ["digits", "digits-2"].sort()
+    assert names_in(tmp_path / "runs") == ["digits", "digits-2"]
     names = [json.loads(r.stdout)["run"] for r in (resumed, whole)]
     assert names == ["runs/digits", "runs/digits-2"]
     first, second = (json.loads((tmp_path / n / "model.json").read_text()) for n in names)

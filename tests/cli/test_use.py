@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from .conftest import refused, well
 from PIL import Image
 
 import narrows as package
 from narrows.data import open_source, read_table
+
+from .conftest import refused, well
 
 
 @pytest.fixture(autouse=True)
@@ -70,7 +73,7 @@ def test_denoising_with_a_model_that_did_not_learn_it_is_said(table_run, csv):
 def test_sampled_tables_are_the_same_for_the_same_seed(table_run):
     for name, seed in (("a.csv", 1), ("b.csv", 1), ("c.csv", 2)):
         well("sample", table_run, "-n", 17, "--seed", seed, "--out", name)
-    a, b, c = (open(f"{n}.csv").read() for n in "abc")
+    a, b, c = (Path(f"{n}.csv").read_text() for n in "abc")
     assert a == b != c
     assert read_table("a.csv").num_rows == 17
     assert set(read_table("a.csv")["colour"].to_pylist()) <= {"red", "green", "blue"}
@@ -96,7 +99,9 @@ def test_images_as_grid_array_and_folder(digits_run, here):
     assert np.load("all.npz")["images"].shape == (1797, 8, 8)
     well("sample", digits_run, "-n", 7, "--out", "seven")
     assert len(list((here / "seven").glob("*.png"))) == 7
-    assert "--force" in refused("sample", digits_run, "-n", 3, "--out", "seven", "--json").replace("overwrite=True", "--force")
+    assert "--force" in refused("sample", digits_run, "-n", 3, "--out", "seven", "--json").replace(
+        "overwrite=True", "--force"
+    )
     well("sample", digits_run, "-n", 3, "--out", "seven", "--force")
     assert len(list((here / "seven").glob("*.png"))) == 3
 

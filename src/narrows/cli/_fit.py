@@ -275,7 +275,7 @@ def _say_chosen(model: Any, output: Output) -> None:
 
 def _say_result(model: Any, report: Any, folder: Path, output: Output) -> None:
     output.head("Result")
-    output.say(f"  {report.sentence}")
+    output.points([report.sentence])
     output.head("Training")
     output.points([*report.diagnosis, *(f"missing: {problem}" for problem in report.problems)])
     output.head(f"Written to {folder}")

@@ -115,7 +115,7 @@ class SparseAutoencoder(BaseModel):
         code_size: Size = None,
         *,
         target: Annotated[float, Interval(0, 1, open_low=True, open_high=True)] = 0.05,
-        weight: NotNegative = 50.0,
+        weight: NotNegative = 25.0,
         kind: Literal["kl", "l1", "l2"] = "kl",
         network: Network | None = None,
         likelihood: Likelihood | None = None,

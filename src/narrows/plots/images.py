@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 PER_LINE = 10
+FEWEST = 5  # places on a line, so that one image does not fill the figure
 GAP = 0.06  # of an image's width
 
 
@@ -38,7 +39,7 @@ def image_pairs(originals: Any, reconstructions: Any, n: int = 20, *, heading: s
     chosen = evenly(n, len(above))
     low, high = _range(above)
     first, second = _bytes(above[chosen], low, high), _bytes(below[chosen], low, high)
-    per_line = min(PER_LINE, len(chosen))
+    per_line = max(FEWEST, min(PER_LINE, len(chosen)))
     lines = [slice(start, start + per_line) for start in range(0, len(chosen), per_line)]
     sheet_h = 2 * len(lines) * first.shape[1] * (1 + GAP)
     height = (WIDTH - 1.2) * sheet_h / (per_line * first.shape[2] * (1 + GAP))
@@ -71,7 +72,7 @@ def image_sheet(images: Any, n: int = 40, *, heading: str = "Images", like: Any 
     """
     array = _images(images)[:n]
     shown = _bytes(array, *_range(array if like is None else _images(like)))
-    per_line = min(PER_LINE, len(shown))
+    per_line = max(FEWEST, min(PER_LINE, len(shown)))
     lines = [shown[start : start + per_line] for start in range(0, len(shown), per_line)]
     height = WIDTH * len(lines) * shown.shape[1] / (per_line * shown.shape[2])
     shape = figure(min(12.0, height + 0.5))

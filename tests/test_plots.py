@@ -242,6 +242,15 @@ def test_no_labels_overlap_and_long_names_are_shortened():
         assert overlapping(axes) == []
 
 
+def test_long_names_stay_on_the_figure():
+    x = np.random.default_rng(0).normal(size=(50, 12))
+    wide = pa.table({f"reading of the sensor with a very long name {j}": x[:, j] for j in range(12)})
+    for figure in (plots.column_pairs(wide, wide), plots.column_histograms(wide, wide)):
+        figure.draw_without_rendering()
+        for axes in figure.findobj(lambda a: hasattr(a, "_left_title")):
+            assert axes._left_title.get_window_extent().x1 <= figure.bbox.x1
+
+
 def test_histograms_count_what_is_there():
     real = pa.table({"k": ["a"] * 30 + ["b"] * 10, "v": [1, 2, 2, 3] * 10})
     made = pa.table({"k": ["a"] * 10 + ["b"] * 10, "v": [1.0, 2, 3, 9] * 5})

@@ -19,6 +19,7 @@ SHOWN = 12  # columns on one figure, at most
 BARS = 20  # categories' columns on one figure, at most
 POINTS = 1500  # rows per scatter: more would only be a blot
 ACROSS = 4
+LETTERS = 19  # of a name above one of four panels
 
 
 def column_pairs(originals: Any, reconstructions: Any, n: int = SHOWN, *, heading: str | None = None) -> Figure:
@@ -89,7 +90,7 @@ def column_histograms(sampled: Any, real: Any, n: int = SHOWN, *, heading: str |
     for axes, name in zip(panels, shown, strict=True):
         draw = _density if is_number(seen[name]) and is_number(made[name]) else _shares
         draw(axes, made[name], seen[name])
-        title(axes, short(name, 24), 9.5)
+        title(axes, short(name, LETTERS), 9.5)
     of = "" if len(shown) == len(names) else f" ({len(shown)} of {len(names)} columns)"
     title(shape, heading or f"Values of every column, sampled and real{of}")
     handles, labels = panels[0].get_legend_handles_labels()
@@ -150,17 +151,21 @@ def _scatter(axes: Axes, name: str, before: Any, after: Any, fit: float) -> None
     alpha = float(np.clip(60 / math.sqrt(len(at)) / 4, 0.15, 0.7))
     axes.plot(before[at], after[at], "o", color=BLUE, markersize=3, alpha=alpha, markeredgewidth=0, rasterized=True)
     _few_ticks(axes)
-    title(axes, short(name, 24), 9.5)
+    title(axes, short(name, LETTERS), 9.5)
     axes.text(
         0.03,
         0.97,
-        f"R² {fit:.2f}",
+        f"R² {_signed(fit)}",
         transform=axes.transAxes,
         va="top",
         fontsize=8.5,
         color=INK,
         bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 1},
     )
+
+
+def _signed(fit: float) -> str:
+    return f"{round(fit, 2) + 0.0:.2f}".replace("-", "−")  # adding 0 makes −0.00 plain
 
 
 def _few_ticks(axes: Axes) -> None:
@@ -177,7 +182,7 @@ def _tick(value: float) -> str:
     for size, letter in ((1e9, "G"), (1e6, "M"), (1e4, "k")):
         if size <= abs(value) < 1000 * size:
             divisor = 1e3 if letter == "k" else size
-            return f"{value / divisor:.4g}{letter}"
+            return f"{value / divisor:.4g}{letter}".replace("-", "−")
     return f"{value:.4g}".replace("-", "−")
 
 

@@ -9,7 +9,7 @@ from narrows.errors import InvalidParameter
 
 N = 20_000
 NUMBERS = Layout(shape=(3,), low=(-1.0, 10.0, 0.25), high=(1.0, 30.0, 0.75))
-MIXED = Layout(shape=(3,), categories=(0, 4, 0), low=(-1.0, 0.0, 0.0), high=(1.0, 3.0, 5.0), blanks=True)
+MIXED = Layout(shape=(3,), categories=(0, 4, 0), low=(-1.0, 0.0, 0.0), high=(1.0, 3.0, 5.0), blanks=(True,))
 
 
 @pytest.fixture(autouse=True)

@@ -22,14 +22,15 @@ class Layout:
             it has. None when all elements are numbers.
         low: Smallest value seen in training, in scaled units: one per column, or a single one for all elements.
         high: Largest value seen in training, likewise.
-        blanks: Whether values can be missing in this data.
+        blanks: Whether values can be missing: one per column, or a single one for all elements. A network is told
+            which values are blank only where some were blank in training: what it never saw, it cannot use.
     """
 
     shape: tuple[int, ...]
     categories: tuple[int, ...] | None = None
     low: tuple[float, ...] = (0.0,)
     high: tuple[float, ...] = (1.0,)
-    blanks: bool = False
+    blanks: tuple[bool, ...] = (False,)
 
     def __post_init__(self) -> None:
         """Tables must say of every column whether it is a category."""
@@ -40,6 +41,10 @@ class Layout:
     def size(self) -> int:
         """How many elements a row has."""
         return int(torch.Size(self.shape).numel())
+
+    def maskable(self) -> Layout:
+        """This layout for rows in which any value may be missing."""
+        return dataclasses.replace(self, blanks=(True,) * len(self.blanks))
 
     def is_category(self) -> Tensor | None:
         """Boolean ``(columns,)``, true where a column is a category; None when there is none."""

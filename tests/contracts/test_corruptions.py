@@ -21,7 +21,9 @@ PARTS = [
 ]
 parts = pytest.mark.parametrize("part", PARTS, ids=repr)
 
-TABLE = Layout(shape=(4,), categories=(0, 3, 0, 2), low=(-2.0, 0.0, 0.0, 0.0), high=(2.0, 2.0, 9.0, 1.0), blanks=True)
+TABLE = Layout(
+    shape=(4,), categories=(0, 3, 0, 2), low=(-2.0, 0.0, 0.0, 0.0), high=(2.0, 2.0, 9.0, 1.0), blanks=(True,)
+)
 IMAGE = Layout(shape=(2, 5, 7))
 
 

@@ -133,6 +133,28 @@ def test_blanks_carry_no_gradient_and_no_value():
     assert np.isfinite(model.history_["loss"]).all()
 
 
+def test_a_first_blank_in_use_does_not_throw_the_others_off():
+    """Nothing was blank in training; blanking a column in use costs what that column knew, and no more."""
+    rng = np.random.default_rng(0)
+    a, b = rng.normal(size=(2, 400))
+    frame = pd.DataFrame({"a": a, "a again": a, "b": b, "b again": b, "kind": rng.choice(["x", "y"], 400)})
+    model = narrows.Autoencoder(3, training=Training(epochs=60), random_state=0).fit(frame)
+
+    def error(shown):
+        return ((model.reconstruct(shown)[["b", "b again"]] - frame[["b", "b again"]]) ** 2).mean().max()
+
+    assert error(frame) < 0.02
+    assert error(frame.assign(a=np.nan)) < 0.3
+    assert error(frame.assign(kind=None)) < 0.3
+
+
+def test_identifiers_are_pooled_without_a_warning():
+    frame = small(200).assign(key=[f"id{i}" for i in range(200)])
+    model = quick().fit(frame)
+    assert np.isfinite(model.transform(frame.assign(key="never seen"))).all()
+    assert np.isfinite(model.transform(model.reconstruct(frame))).all()
+
+
 def test_unseen_categories_warn_with_the_count():
     model = quick().fit(small())
     new = small().assign(c=["z"] * 3 + ["x"] * 37)

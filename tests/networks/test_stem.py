@@ -11,7 +11,7 @@ from narrows.networks.stem import embedding_width
 
 
 def test_numbers_pass_unchanged():
-    stem = StemModule(Layout(shape=(3,)), mask=False)
+    stem = StemModule(Layout(shape=(3,)))
     values = torch.rand(4, 3)
     assert stem.shape == (3,)
     assert torch.equal(stem(Rows(values)), values)
@@ -22,19 +22,19 @@ def test_one_hot_and_mask_by_hand():
     layout = Layout(shape=(4,), categories=(3, 0, 2, 0))
     values = torch.tensor([[2.0, 0.5, 0.0, -1.0], [0.0, 0.0, 1.0, 4.0]])
     observed = torch.tensor([[True, True, False, True], [True, False, True, True]])
-    plain = StemModule(layout, mask=False)
+    plain = StemModule(layout)
     assert plain.shape == (7,)
     assert plain(Rows(values)).tolist() == [[0.5, -1, 0, 0, 1, 1, 0], [0, 4, 1, 0, 0, 0, 1]]
     # a blank category is no category, not the first one
     assert plain(Rows(values, observed)).tolist() == [[0.5, -1, 0, 0, 1, 0, 0], [0, 4, 1, 0, 0, 0, 1]]
-    masked = StemModule(layout, mask=True)
+    masked = StemModule(layout.maskable())
     assert masked.shape == (11,)
     assert masked(Rows(values, observed))[:, 7:].tolist() == [[1, 1, 0, 1], [1, 0, 1, 1]]
     assert masked(Rows(values))[:, 7:].tolist() == [[1, 1, 1, 1]] * 2
 
 
 def test_large_categories_are_embedded():
-    stem = StemModule(Layout(shape=(4,), categories=(17, 0, 40, 16)), mask=False)
+    stem = StemModule(Layout(shape=(4,), categories=(17, 0, 40, 16)))
     width = embedding_width(40)
     assert width == 13  # 1.6 · 40^0.56 = 12.6
     assert stem.shape == (1 + 16 + 2 * width,)
@@ -50,7 +50,7 @@ def test_large_categories_are_embedded():
 
 
 def test_blank_embedded_categories_are_zero_and_learn_nothing():
-    stem = StemModule(Layout(shape=(1,), categories=(20,)), mask=False)
+    stem = StemModule(Layout(shape=(1,), categories=(20,)))
     rows = Rows(torch.zeros(2, 1), torch.tensor([[False], [False]]))
     out = stem(rows)
     assert not out.any()
@@ -61,8 +61,8 @@ def test_blank_embedded_categories_are_zero_and_learn_nothing():
 def test_images_get_mask_channels():
     layout = Layout(shape=(3, 4, 5))
     values, observed = torch.rand(2, 3, 4, 5), torch.rand(2, 3, 4, 5) > 0.5
-    assert StemModule(layout, mask=False).shape == (3, 4, 5)
-    stem = StemModule(layout, mask=True)
+    assert StemModule(layout).shape == (3, 4, 5)
+    stem = StemModule(layout.maskable())
     assert stem.shape == (6, 4, 5)
     out = stem(Rows(values, observed))
     assert torch.equal(out[:, :3], values * observed)
@@ -72,7 +72,7 @@ def test_images_get_mask_channels():
 def test_what_lies_under_a_blank_never_shows():
     for layout in (Layout(shape=(2,)), Layout(shape=(2,), categories=(0, 3)), Layout(shape=(2,), categories=(0, 30))):
         torch.manual_seed(0)
-        stem = StemModule(layout, mask=True)
+        stem = StemModule(layout.maskable())
         observed = torch.tensor([[True, False], [False, True]])
         a = stem(Rows(torch.tensor([[1.0, 0.0], [0.0, 2.0]]), observed))
         b = stem(Rows(torch.tensor([[1.0, float("nan")], [7.0, 2.0]]), observed))
@@ -80,7 +80,7 @@ def test_what_lies_under_a_blank_never_shows():
 
 
 def test_lengths_count_as_blank():
-    stem = StemModule(Layout(shape=(3,)), mask=True)
+    stem = StemModule(Layout(shape=(3,)).maskable())
     out = stem(Rows(torch.ones(2, 3), lengths=torch.tensor([1, 3])))
     assert out.tolist() == [[1, 0, 0, 1, 0, 0], [1, 1, 1, 1, 1, 1]]
 
@@ -90,7 +90,7 @@ def test_lengths_count_as_blank():
 def test_shape_is_what_comes_out(categories, mask):
     layout = Layout(shape=(len(categories),), categories=tuple(categories))
     values = torch.stack([torch.full((5,), float(max(k - 1, 0))) for k in categories], dim=1)
-    stem = StemModule(layout, mask)
+    stem = StemModule(layout.maskable() if mask else layout)
     out = stem(Rows(values))
     assert out.shape == (5, *stem.shape)
     assert out.dtype == torch.float32
@@ -102,16 +102,16 @@ def test_shape_is_what_comes_out(categories, mask):
 
 def test_state_holds_only_what_is_learnt():
     layout = Layout(shape=(3,), categories=(0, 4, 40))
-    stem = StemModule(layout, mask=True)
+    stem = StemModule(layout.maskable())
     assert set(stem.state_dict()) == {"embedding.weight"}
-    other = StemModule(layout, mask=True)
+    other = StemModule(layout.maskable())
     other.load_state_dict(stem.state_dict())
     rows = Rows(torch.tensor([[0.1, 3.0, 39.0]]))
     assert torch.equal(stem(rows), other(rows))
 
 
 def test_stem_works_under_vmap():
-    stem = StemModule(Layout(shape=(3,), categories=(0, 4, 40)), mask=True)
+    stem = StemModule(Layout(shape=(3,), categories=(0, 4, 40)).maskable())
     values = torch.tensor([[0.1, 3.0, 39.0], [0.2, 0.0, 5.0]])
     observed = torch.tensor([[True, True, False], [True, False, True]])
     out = torch.func.vmap(lambda v, o: stem(Rows(v, o)))(values.unsqueeze(1), observed.unsqueeze(1))

@@ -146,7 +146,10 @@ class Column:
         indices, levels = as_categories(cells, self.type)
         lookup = {c: i for i, c in enumerate(self.categories)}
         pool = set(self.pooled) if self.pooled is not None else None
-        unknown = len(self.categories) if self.other is not None and pool is None else -1
+        # where every value was pooled (an identifier), a new one is as good as any
+        unknown = len(self.categories) if self.other is not None and (pool is None or not self.categories) else -1
+        if self.other is not None:
+            lookup.setdefault(self.other, len(self.categories))
         codes = [lookup.get(v, unknown) for v in levels]
         if pool:
             codes = [len(self.categories) if c < 0 and v in pool else c for c, v in zip(codes, levels, strict=True)]

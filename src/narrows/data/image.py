@@ -127,7 +127,7 @@ class ImageFormat:
     def layout(self) -> Layout:
         """Shape of one row: ``(channels, height, width)``, and the range of its values."""
         high = float(self.scale.high) if self.scale.counts else 1.0
-        return Layout(shape=(CHANNELS[self.mode], *self.size), low=(0.0,), high=(high,), blanks=self.blanks)
+        return Layout(shape=(CHANNELS[self.mode], *self.size), low=(0.0,), high=(high,), blanks=(self.blanks,))
 
     @property
     def n_features(self) -> int:

@@ -133,7 +133,7 @@ class TableFormat:
             categories=widths if any(widths) else None,
             low=tuple(r[0] for r in ranges),
             high=tuple(r[1] for r in ranges),
-            blanks=any(c.blanks > 0 for c in self.columns),
+            blanks=tuple(c.blanks > 0 for c in self.columns),
         )
 
     @property

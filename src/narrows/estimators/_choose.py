@@ -61,8 +61,9 @@ class Choices:
         assert self.bottleneck is not None
         assert self.likelihood is not None
         assert self.prior is not None
-        mask = layout.blanks or bool(self.corruption is not None and self.corruption.masks)
-        return AutoencoderModule(layout, self.network, self.bottleneck, self.likelihood, self.prior, mask)
+        if self.corruption is not None and self.corruption.masks:
+            layout = layout.maskable()
+        return AutoencoderModule(layout, self.network, self.bottleneck, self.likelihood, self.prior)
 
 
 def resolve(choices: Choices, layout: Layout, likelihood: Likelihood) -> Choices:

@@ -177,7 +177,7 @@ def _columns_of(layout: Layout, columns: Sequence[int]) -> Layout:
         return values if len(values) == 1 else tuple(values[c] for c in columns)
 
     categories = None if layout.categories is None else tuple(layout.categories[c] for c in columns)
-    return Layout((len(columns),), categories, pick(layout.low), pick(layout.high), layout.blanks)
+    return Layout((len(columns),), categories, pick(layout.low), pick(layout.high))
 
 
 def _naming(column: int, check: Callable[[], None]) -> None:

@@ -24,14 +24,13 @@ class AutoencoderModule(nn.Module):
         bottleneck: Decides what the code may be; its size must be set.
         likelihood: Judges the reconstruction.
         prior: What codes look like before a row is seen.
-        mask: Whether the encoder is told which values are blank.
 
     Raises:
         InvalidParameter: If the likelihood cannot describe rows of this layout.
     """
 
     def __init__(
-        self, layout: Layout, network: Network, bottleneck: Bottleneck, likelihood: Likelihood, prior: Prior, mask: bool
+        self, layout: Layout, network: Network, bottleneck: Bottleneck, likelihood: Likelihood, prior: Prior
     ) -> None:
         super().__init__()
         likelihood.check_layout(layout)
@@ -40,7 +39,7 @@ class AutoencoderModule(nn.Module):
         self.code_size = bottleneck.size
         self.stochastic = bottleneck.stochastic
         self.fitted_prior = prior.fitted_afterwards
-        self.stem = StemModule(layout, mask)
+        self.stem = StemModule(layout)
         self.encoder = network.encoder(self.stem.shape, bottleneck.width())
         self.bottleneck = bottleneck.build()
         self.decoder = network.decoder(bottleneck.size, likelihood.theta_shape(layout))

@@ -21,19 +21,22 @@ class StemModule(nn.Module):
     """Turns rows into what a network eats.
 
     Tables: numbers as they are, then categories of up to 16 values one-hot, then larger ones embedded (one width for
-    all, that of the largest), then, with ``mask``, one column per raw column that is 1 where it was observed. A blank
-    is 0 everywhere. Images: the values, then, with ``mask``, as many channels again that are 1 where observed.
+    all, that of the largest), then one column per raw column that may be blank (``layout.blanks``), which is 1 where
+    it was observed. A blank is 0 everywhere. Images: the values, then, where they may be blank, as many channels again.
+
+    Columns without a blank in training have no such indicator: it would be 1 in every training row, and a first blank
+    in use would then throw the network off.
 
     Args:
         layout: What one row looks like.
-        mask: Whether to append what was observed: only when there are blanks or a masking corruption.
 
     Attributes:
         shape: Shape of one row as the network gets it.
+        mask: Whether the network is told of blanks at all.
 
     Example:
         ```python
-        stem = StemModule(Layout(shape=(2,), categories=(0, 3)), mask=False)
+        stem = StemModule(Layout(shape=(2,), categories=(0, 3)))
         stem(Rows(values=torch.tensor([[0.5, 2.0]])))  # [[0.5, 0, 0, 1]]
         ```
     """
@@ -43,14 +46,18 @@ class StemModule(nn.Module):
     slot_class: Tensor
     embedded: Tensor
     offset: Tensor
+    masked: Tensor
 
-    def __init__(self, layout: Layout, mask: bool = False) -> None:
+    def __init__(self, layout: Layout) -> None:
         super().__init__()
-        self.layout, self.mask = layout, mask
+        self.layout, self.mask = layout, any(layout.blanks)
+        first = layout.shape[0]
+        blanks = layout.blanks if len(layout.blanks) == first else layout.blanks * first
+        self._index("masked", [i for i, blank in enumerate(blanks) if blank])
         self.plain = layout.is_category() is None
         self.embedding: nn.Embedding | None = None
         # a series or an image gets its mask along the first axis: columns, channels
-        self.shape = (layout.shape[0] * (2 if mask else 1), *layout.shape[1:])
+        self.shape = (first + len(self.masked), *layout.shape[1:])
         if not self.plain:
             self._prepare(layout.categories or ())
 
@@ -70,7 +77,7 @@ class StemModule(nn.Module):
         self._index("embedded", [i for i, _ in large])
         self._index("offset", starts)
         features = len(self.numbers) + len(slots) + width * len(large)
-        self.shape = (features + (len(categories) if self.mask else 0),)
+        self.shape = (features + len(self.masked),)
 
     def _index(self, name: str, values: list[int]) -> None:
         # they follow from the layout, so they are not saved with the weights
@@ -83,7 +90,8 @@ class StemModule(nn.Module):
             values = torch.where(observed, values, 0)
         features = [values] if self.plain else self._table(values, observed)
         if self.mask:
-            features.append(torch.ones_like(values) if observed is None else observed.to(values.dtype))
+            seen = torch.ones_like(values) if observed is None else observed.to(values.dtype)
+            features.append(seen[:, self.masked])
         # tables and images alike: columns and channels are the axis after the batch
         return features[0] if len(features) == 1 else torch.cat(features, dim=1)
 

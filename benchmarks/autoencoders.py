@@ -96,7 +96,7 @@ def run_mnist(folder: Path, seeds: list[int]) -> None:
 
 
 def run_faces(folder: Path, seeds: list[int]) -> None:
-    """Olivetti faces, 320 / 80 at random. So few rows need some noise in training, for dense and convolutional alike."""
+    """Olivetti faces, 320 / 80 at random. So few rows need some noise in training, for both networks alike."""
     faces = np.load(folder / "olivetti_64x64.npz")["faces"]
     noisy = {"corruption": corruptions.Gaussian(0.1), "training": Training(epochs=400)}
     models = {"dense": {"network": networks.Dense(), **noisy}, "convolutional": {"network": networks.Conv(), **noisy}}

@@ -105,15 +105,15 @@ def run_faces(folder: Path, seeds: list[int]) -> None:
 
 
 def run_characters(folder: Path, seeds: list[int]) -> None:
-    """80 × 80 characters, a tenth held out at random."""
+    """80 × 80 characters: 4,000 of them, a fifth held out at random."""
     archive = np.load(folder / "characters_80x80.npz")
     images = next(archive[name] for name in archive.files if archive[name].ndim == 3)
-    sets = [split(images, seed, 0.1) for seed in seeds]
+    sets = [split(images[np.random.default_rng(seed).permutation(len(images))[:4000]], seed) for seed in seeds]
     models = {
-        "dense": {"network": networks.Dense(), "training": Training(epochs=40)},
+        "dense": {"network": networks.Dense(), "training": Training(epochs=25)},
         "convolutional": {"network": networks.Conv(), "training": Training(epochs=12)},
     }
-    against_pca("80 × 80 characters, 9,118 / 1,013 images, 40 and 12 epochs", sets, [64], models, seeds)
+    against_pca("80 × 80 characters, 3,200 / 800 images, 25 and 12 epochs", sets, [64], models, seeds)
 
 
 def psnr(clean: np.ndarray, found: np.ndarray) -> float:

@@ -338,3 +338,46 @@ def test_small_helpers():
     assert evenly(5, 2).tolist() == [0, 1]
     assert some(5, 3).tolist() == [0, 1, 2]
     assert len(some(5, 100)) == 5
+
+
+# --- what a new user's odd columns look like -------------------------------------------------------------------
+
+
+def test_times_are_labelled_as_times_and_large_numbers_apart():
+    n = 60
+    start = datetime.datetime(2020, 1, 1)
+    table = pa.table(
+        {
+            "day": [(start + datetime.timedelta(days=9 * i)).date() for i in range(n)],
+            "when": [start + datetime.timedelta(minutes=7 * i) for i in range(n)],
+            "clock": [(start + datetime.timedelta(minutes=20 * i)).time() for i in range(n)],
+            "big": [10**12 + i for i in range(n)],
+        }
+    )
+    for figure in (plots.reconstructions(table, table), plots.samples(table, table)):
+        said = texts(figure)
+        assert "2020-" in said
+        assert ":00" in said
+        assert "+1e12" in said
+        assert "G" not in said
+        assert not any(overlapping(axes) for axes in figure.findobj(type(figure.axes[0])) if axes.get_visible())
+
+
+def test_constants_and_identifiers_are_not_drawn():
+    rng = np.random.default_rng(0)
+    kinds = rng.choice(["a", "b"], 40).tolist()
+    real = pa.table({"kind": kinds, "same": ["x"] * 40, "id": [f"u{i}" for i in range(40)]})
+    made = pa.table({"kind": kinds[::-1], "same": ["x"] * 40, "id": ["other"] * 40})
+    for figure in (plots.reconstructions(real, made), plots.samples(made, real)):
+        said = texts(figure).split("\n")
+        assert "kind" in said
+        assert not {"same", "id"} & set(said)
+
+
+def test_samples_outside_the_real_rows_do_not_pile_up_at_the_edge():
+    real = np.linspace(0, 1, 200)[:, None]
+    made = np.linspace(-0.4, 1.4, 900)[:, None]
+    (axes, *_) = plots.samples(made, real).axes
+    low, high = axes.get_xlim()
+    assert low < -0.35
+    assert high > 1.35

@@ -184,7 +184,7 @@ class Part:
             key, equals, value = item.partition("=")
             if not equals:
                 raise InvalidParameter(f"{item!r} in {text!r} is not a parameter: write {_kebab(name)}:parameter=value")
-            params[key.strip().replace("-", "_")] = _literal(value.strip())
+            params[key.strip().replace("-", "_")] = literal(value.strip())
         try:
             part = found(**params)
         except TypeError:
@@ -217,6 +217,12 @@ def check_value(owner: str, name: str, value: Any, hint: Any) -> None:
     """Raise `InvalidParameter` unless ``value`` fits the annotation ``hint`` and the constraints it carries."""
     if not _fits(value, hint):
         raise InvalidParameter(f"{owner}: {name}={value!r} cannot be used: it must be {_describe(hint)}")
+
+
+def check_fields(value: Any) -> None:
+    """Raise `InvalidParameter` unless every field of a dataclass that was read from a file fits its annotation."""
+    for name, hint in typing.get_type_hints(type(value), include_extras=True).items():
+        check_value(type(value).__name__, name, getattr(value, name), hint)
 
 
 def nested_params(params: Mapping[str, Any]) -> dict[str, Any]:
@@ -309,7 +315,8 @@ def _kebab(text: str) -> str:
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "-", text).lower()
 
 
-def _literal(text: str) -> Any:
+def literal(text: str) -> Any:
+    """The value that a command-line word means: ``true``, ``none``, a Python literal, or else the text itself."""
     words = {"true": True, "false": False, "none": None}
     if text.lower() in words:
         return words[text.lower()]

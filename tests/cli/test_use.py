@@ -211,3 +211,17 @@ def test_rows_that_are_not_there(table_run, csv):
     assert "from 0 to 79" in refused("interpolate", table_run, csv, "--to", 80, "--out", "i.csv", "--json")
     assert "--steps" in refused("interpolate", table_run, csv, "--steps", 1, "--out", "i.csv", "--json")
     assert "--number" in refused("sample", table_run, "-n", 0, "--out", "s.csv", "--json")
+
+
+def test_missing_columns_are_listed_on_one_line(table_run, here):
+    (here / "few.csv").write_text("age,rest\n1,2\n3,4\n")
+    said = refused("encode", table_run, "few.csv", "--out", "c.csv", "--json")
+    assert " - " not in said.replace("--", "")
+    assert "missing: " in said
+
+
+def test_a_place_that_cannot_be_written_names_the_folder(table_run, csv, here):
+    (here / "file").write_text("in the way")
+    said = refused("encode", table_run, csv, "--out", "file/c.csv", "--json")
+    assert "file" in said
+    assert "/.c-" not in said

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import datetime
 import gzip
 import sqlite3
 
@@ -226,3 +227,39 @@ def test_a_failed_write_leaves_nothing_behind(tmp_path):
     with pytest.raises(InvalidType, match="not a table"):
         write_table(object(), tmp_path / "a.csv")
     assert [p.name for p in tmp_path.iterdir()] == ["old.npz"]
+
+
+def test_words_for_yes_and_no_stay_words(write):
+    path = write("a.csv", "smoker,flag,'q\nyes,TRUE,no\nno,FALSE,no\n,TRUE,yes\n")
+    assert read_table(path).to_pydict() == {
+        "smoker": ["yes", "no", None],
+        "flag": [True, False, True],
+        "'q": ["no", "no", "yes"],
+    }
+    assert read_table(write("b.csv", "1,yes\n2,no\n")).to_pydict() == {"column0": [1, 2], "column1": ["yes", "no"]}
+
+
+def test_dates_in_several_styles_and_how_they_were_read(write):
+    path = write(
+        "a.csv",
+        "a,b,c,d\n13/01/2020,01/13/2020,01.02.2020,3 May 2020\n02/01/2020,01/02/2020,15.03.2020,14 May 2020\n,,,\n",
+    )
+    table = read_table(path)
+    first, second = (datetime.date(2020, 1, d) for d in (13, 2))
+    assert table["a"].to_pylist() == table["b"].to_pylist() == [first, second, None]
+    assert [str(d) for d in table["c"].to_pylist()] == ["2020-02-01", "2020-03-15", "None"]
+    assert [str(d) for d in table["d"].to_pylist()] == ["2020-05-03", "2020-05-14", "None"]
+    reasons = " ".join(Table().fit(table).reasons)
+    for words in ("the day before the month", "'b': read as dates, the month first", "'c': read as dates, the day"):
+        assert words in reasons
+
+
+@pytest.mark.parametrize("cells", [("31.02.2020", "01.02.2020"), ("1.2.3", "4.5.6"), ("13/13/2020", "01/01/2020")])
+def test_what_is_no_date_stays_text(write, cells):
+    assert read_table(write("a.csv", "n,x\n1,{}\n2,{}\n".format(*cells)))["x"].to_pylist() == list(cells)
+
+
+def test_whole_numbers_with_blanks_written_by_pandas(tmp_path):
+    pd.DataFrame({"n": [1, None, 3, 8], "x": [0.5, None, 1.0, 2.0]}).to_csv(tmp_path / "a.csv", index=False)
+    kinds = [c.kind for c in Table().fit(read_table(tmp_path / "a.csv")).columns]
+    assert kinds == ["integer", "number"]

@@ -296,7 +296,7 @@ def test_rare_categories_are_pooled():
     few = Table(min_count=3).fit(pd.DataFrame({"w": words}))
     assert few.layout.categories == (4,)
     assert rows.values[:, 0].tolist() == [0] * 5 + [1] * 4 + [2] * 6
-    with pytest.warns(DataWarning, match="1 cells"):  # never seen is not the same as rare
+    with pytest.warns(DataWarning, match="1 cell holds a category"):  # never seen is not the same as rare
         assert fitted.to_rows(pd.DataFrame({"w": ["z", "e"]})).observed.tolist() == [[False], [True]]
 
 

@@ -154,3 +154,16 @@ def test_weights_of_other_shapes(model, folder):
     edit(folder, weights=theirs["weights"], weights_sha256=theirs["weights_sha256"])
     with pytest.raises(SavedModelError, match="do not fit the model: model|do not fit the model"):
         narrows.load(folder)
+
+
+@pytest.mark.parametrize("kind", ["Table", "Image"])
+def test_another_process_knows_the_format_that_was_asked_for(kind, tmp_path):
+    """The command line always asks for one, and a process that only loads has never made one."""
+    from narrows import data
+
+    X = np.random.default_rng(0).normal(size=(20, 4) if kind == "Table" else (20, 6, 6))
+    asked = getattr(data, kind)()
+    narrows.Autoencoder(2, format=asked, training=Training(epochs=1), random_state=0).fit(X).save(tmp_path / "m")
+    code = "import sys, narrows; print(narrows.load(sys.argv[1]).sample(2, random_state=0).shape)"
+    command = [sys.executable, "-c", code, str(tmp_path / "m")]
+    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout.startswith("(2, ")

@@ -109,3 +109,18 @@ def test_round_trips(tmp_path):
     assert float(rows[0]["loss"]) == pytest.approx(100)
     assert "epoch" in str(h)
     assert set(h.to_dict()) == {"epoch", "loss", "validation_loss"}
+
+
+@pytest.mark.parametrize("curve", [[5.0], [5.0, 3.0], [5.0, 3.0, 2.0], [5.0, 3.0, 4.0]])
+def test_a_few_epochs_are_not_called_settled(curve):
+    text = said(history(curve, curve))
+    assert "settled" not in text
+    assert "too few to judge the curve" in text
+    assert ("still falling" in text) == (len(curve) > 1 and curve[-1] == min(curve))
+
+
+def test_epochs_are_not_mistaken_for_the_points_of_the_curve():
+    h = history([5.0, 3.0], [5.0, 3.0])
+    for row, epoch in zip(h.rows, (10, 20), strict=True):
+        row["epoch"] = epoch
+    assert "20 epochs were trained, the loss was recorded 2 times: too few to judge the curve" in said(h)

@@ -253,23 +253,28 @@ def _interrupted(model: Any) -> bool:
 # --- words ---------------------------------------------------------------------------------------------------
 
 
+def many(number: int, thing: str) -> str:
+    """A number of things, in the singular where there is one."""
+    return f"{number:,} {thing}{'s' * (number != 1)}"
+
+
 def _say_found(material: Material, place: _folders.Place, output: Output) -> None:
     from narrows.report import count
 
     output.say(f"{material.name}: {material.kind}", style="bold")
-    rows = f"{count(material.train):,} rows to learn from"
+    rows = f"{many(count(material.train), 'row')} to learn from"
     if material.test is not None:
         rows += f", {count(material.test):,} held out"
     names = columns_of(material.train)
     if names is not None:
-        rows += f"; {len(names)} columns: " + ", ".join(names[:8]) + (", …" if len(names) > 8 else "")
+        rows += f"; {many(len(names), 'column')}: " + ", ".join(names[:8]) + (", …" if len(names) > 8 else "")
     output.points([rows, *material.notes])
     if place.resumed is not None:
         output.points([f"going on with the unfinished run in {place.working}"])
 
 
 def _say_chosen(model: Any, output: Output) -> None:
-    output.head(f"Model: {type(model).__name__}, {model.module_.code_size} numbers per code")
+    output.head(f"Model: {type(model).__name__}, {many(model.module_.code_size, 'number')} per code")
     output.points(model.reasons_)
 
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import sys
 import traceback
 import warnings
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import typer
@@ -18,7 +20,7 @@ from narrows.errors import NarrowsError, NarrowsWarning
 BAD_INPUT = 2
 UNEXPECTED = 1
 INTERRUPTED = 130
-MISSING = (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError)
+MISSING = (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError, FileExistsError)
 
 
 class Interrupted(Exception):
@@ -73,7 +75,12 @@ def tell(error: Exception) -> int:
         say(f"error: {error}")
         return BAD_INPUT
     if isinstance(error, MISSING):
+        made = Path(str(error.filename or ""))
+        if made.name.startswith(".") or made.name.endswith(".partial"):  # what the user named is beside it
+            say(f"error: nothing can be written into {made.parent}: give another --out")
+            return BAD_INPUT
         what = {FileNotFoundError: "does not exist", PermissionError: "may not be opened (permission denied)"}
+        what[FileExistsError] = "is a file, and a folder is needed there"
         say(f"error: {error.filename or 'a file'} {what.get(type(error), error.strerror or 'cannot be used')}")
         return BAD_INPUT
     hint = "the disk is full" if isinstance(error, OSError) and error.errno == 28 else ""
@@ -90,7 +97,8 @@ def _memory(error: Exception) -> bool:
 def say(text: str) -> None:
     """One line on the error stream."""
     _flush()
-    print(" ".join(text.split()), file=sys.stderr, flush=True)
+    listed = re.sub(r":\n- ", ": ", text).replace("\n- ", ", ")  # scikit-learn lists columns line by line
+    print(" ".join(listed.split()), file=sys.stderr, flush=True)
 
 
 def _flush() -> None:

@@ -164,6 +164,11 @@ def _range(column: Mapping[str, Any]) -> str:
         text = f"{len(names)}: {shown}" + (", …" if len(names) > 4 else "")
         return text if len(text) <= 60 else text[:59] + "…"
     if "low" not in column:
+        if column["kind"] == "category":
+            return "too many different values: all come back as one"
         return "constant" if column.get("constant") else ""
-    low, high = (f"{v:,.6g}" if isinstance(v, float) else str(v) for v in (column["low"], column["high"]))
+    ends = column["low"], column["high"]
+    low, high = (f"{v:,.6g}" if isinstance(v, float) else str(v) for v in ends)
+    if low == high and ends[0] != ends[1]:  # large numbers close together
+        low, high = (f"{v:,.15g}" for v in ends)
     return low if low == high else f"{low} … {high}"

@@ -130,7 +130,7 @@ def build(wishes: Wishes, format_: Any, training: Any, seed: int) -> Any:
     # --set reaches the named model's own parameters (beta, target, …) before its parts are taken
     mine = [s for s in wishes.set if _target(s) in own - set(common)]
     base = _with_set(kind(**common, **{n: p for n, p in asked.items() if n in own}), mine)
-    choices = base._choices()
+    choices = base.choices()
     names = ("network", "bottleneck", "likelihood", "corruption", "prior", "objective")
     parts = {name: asked.get(name, getattr(choices, name)) for name in names}
     parts["penalties"] = _penalties(wishes, choices.penalties, parts["bottleneck"])
@@ -181,12 +181,12 @@ def _target(text: str) -> str:
 
 
 def _with_set(model: Any, words: Sequence[str]) -> Any:
-    from narrows._part import _literal
+    from narrows._part import literal
 
     params = {}
     for word in words:
         name, equals, value = word.partition("=")
         if not equals:
             raise InvalidParameter(f"--set {word!r} sets nothing: write --set name=value, such as --set beta=4")
-        params[name.strip().replace("-", "_")] = _literal(value.strip())
+        params[name.strip().replace("-", "_")] = literal(value.strip())
     return model.set_params(**params) if params else model

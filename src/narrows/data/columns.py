@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from narrows._part import check_fields
 from narrows.data.frames import Cells, Name, column_name, parse_type
 from narrows.data.scaling import Affine, Floats, Scaler, scaler_from_config
 from narrows.errors import InvalidData
@@ -229,6 +230,7 @@ class Column:
         values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in config.items()}
         scaler = values.pop("scaler", None)
         column = cls(**values, scaler=None if scaler is None else scaler_from_config(scaler))
+        check_fields(column)
         parse_type(column.type)
         if column.kind not in _KINDS:
             raise ValueError(f"unknown kind of column {column.kind!r}")
@@ -325,9 +327,11 @@ def check_finite(values: NDArray[Any], name: Name) -> None:
     if wrong.any():
         row = int(wrong.argmax())
         word = "infinity" if np.isinf(values[row]) else "infinity or a value too large (above 1e100)"
+        more = int(wrong.sum()) - 1
+        others = f", and so do {more} more cells of it" if more > 1 else ", and so does one more cell of it" * more
         raise InvalidData(
-            f"Input X contains {word}: {column_name(name)}, row {row} holds {values[row]}, "
-            f"and {int(wrong.sum()) - 1} more cells like it. Blank these cells (NaN) or replace them."
+            f"Input X contains {word}: {column_name(name)}, row {row} holds {values[row]}{others}. "
+            "Blank these cells (NaN) or replace them."
         )
 
 

@@ -79,8 +79,9 @@ def fit_column(name: Name, cells: Cells, native: str, choice: Choice) -> tuple[C
         return _fit_numbers(start, values.astype(np.float64), blank, "boolean", choice)
     check_finite(values, name)
     whole = pa.types.is_integer(kind) and values.max() <= np.iinfo(np.int64).max
-    # pandas has no other way to write whole numbers with blanks
-    whole = whole or (native == "float64" and share > 0 and _all_whole(values[~blank]))
+    # pandas has no other way to write whole numbers with blanks, and its files (read by Arrow) look like that too
+    theirs = native == "float64" or (not native and pa.types.is_float64(kind) and not isinstance(cells, np.ndarray))
+    whole = whole or (theirs and share > 0 and _all_whole(values[~blank]))
     return _fit_numbers(start, values, blank, "integer" if whole else "number", choice)
 
 

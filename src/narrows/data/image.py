@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from narrows._part import Interval, Part
+from narrows._part import Interval, Part, check_fields
 from narrows._types import Layout, Rows
 from narrows.data.gather import arrange, by, choose_mode, choose_size
 from narrows.data.pictures import CHANNELS, Header, Picture, Target, decode, each, name_of, read_header
@@ -243,6 +243,7 @@ class ImageFormat:
             given = None if config["given"] is None else Part.from_config(config["given"])
             height, width = (int(n) for n in config["size"])
             scale = Scale(**config["scale"])
+            check_fields(scale)
             if not isinstance(options, Image) or config["mode"] not in CHANNELS or min(height, width) < 1:
                 raise ValueError("the options, mode or size are not those of an image format")
             reasons = [str(reason) for reason in config["reasons"]]

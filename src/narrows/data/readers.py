@@ -16,7 +16,7 @@ import pyarrow as pa
 from narrows.data.frames import notes_of, with_notes
 from narrows.data.paths import CSV, JSON, NUMPY, PARQUET, SQLITE, expand, first_line, kind_of, suffix_of
 from narrows.data.stores import read_array, read_numpy, read_sqlite
-from narrows.data.text_tables import MARKERS, infinite_dates, marker_words, ragged_line, tidy
+from narrows.data.text_tables import MARKERS, boolean_words, infinite_dates, marker_words, ragged_line, tidy
 from narrows.errors import InvalidData, InvalidParameter, InvalidType, UnreadableFile
 from narrows.files import atomic
 
@@ -207,6 +207,9 @@ def _read_csv(paths: Sequence[str], limit: int | None) -> Any:
         if infinite_dates(table):
             plain = ", auto_type_candidates=['BOOLEAN', 'BIGINT', 'DOUBLE', 'VARCHAR']"
             table = _select("read_csv", paths, options + encoding + plain, limit)
+        elif any(pa.types.is_date(t) or pa.types.is_timestamp(t) for t in table.schema.types):
+            notes += _date_order(paths[0], options + encoding)
+        table = _words_again(paths, options + encoding, limit, table)
         if table.num_columns == 1 and not tab:
             table = _check_ragged(paths, options + encoding, limit, table)
     except duckdb.Error as error:
@@ -234,6 +237,41 @@ def _check_ragged(paths: Sequence[str], options: str, limit: int | None, table: 
         spaced = _select("read_csv", paths, options + ", delim=' '", limit)
         return spaced if spaced.num_columns > 1 else table
     return table
+
+
+def _date_order(path: str, options: str) -> list[str]:
+    """What DuckDB took the day to be in dates such as 03/04/2020, which mean two things."""
+    import duckdb
+
+    with _connect() as con:
+        try:
+            forms = con.sql(
+                f"SELECT DateFormat, TimestampFormat FROM sniff_csv(?{options})", params=[glob.escape(path)]
+            ).fetchall()[0]
+        except duckdb.Error:  # the file was read: how its dates were written is a detail
+            return []
+    for form in map(str, forms):
+        if form.startswith("%d") or form.startswith("%m"):
+            first, second = ("day", "month") if form.startswith("%d") else ("month", "day")
+            return [f"dates such as 03/04/2020 are read with the {first} before the {second}"]
+    return []
+
+
+def _words_again(paths: Sequence[str], options: str, limit: int | None, table: Any) -> Any:
+    """The table with "yes" and "no" as they stand in the file, where DuckDB made booleans of them."""
+    import duckdb
+
+    names = [f.name for f in table.schema if pa.types.is_boolean(f.type)]
+    if not names:
+        return table
+    head = str(not all(re.fullmatch(r"column\d+", c) for c in table.column_names)).lower()
+    types = ", ".join(f"'{n.replace(chr(39), chr(39) * 2)}': 'VARCHAR'" for n in names)
+    try:
+        again = _select("read_csv", paths, f"{options}, header={head}, types={{{types}}}", limit)
+    except duckdb.Error:  # the first reading stands
+        return table
+    same = again.column_names == table.column_names and again.num_rows == table.num_rows
+    return boolean_words(table, again.select(names)) if same else table
 
 
 def _semicolons(path: str) -> bool:

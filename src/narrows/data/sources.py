@@ -314,9 +314,9 @@ def _pictures(pictures: list[Path], name: str, options: dict[str, Any]) -> Sourc
         if not kept:
             raise UnreadableFile(f"none of the {len(pictures)} image files can be read; the first: {bad[0]}")
         if bad:
-            notes.append(
-                f"{len(bad)} of {len(pictures)} image files cannot be read and were left out: " + "; ".join(bad[:3])
-            )
+            shown = "; ".join(text.split("; mend or remove it")[0] for text in bad[:3])
+            more = f"; and {len(bad) - 3} more" if len(bad) > 3 else ""
+            notes.append(f"{len(bad)} of {len(pictures)} image files were left out: {shown}{more}")
         pictures = kept
     return Source(
         name, "images", pictures, notes=notes, names=[str(p) for p in pictures], format=format_for(pictures, **options)

@@ -14,10 +14,12 @@ from torch import Tensor
 
 from narrows._part import Interval, Part
 from narrows._types import Layout, Rows
-from narrows.data.columns import Column, affine_parts, blank_cells
+from narrows.data.columns import LARGEST, Column, affine_parts, blank_cells
 from narrows.data.fitting import Choice, fit_column, in_words
 from narrows.data.frames import Container, Name, Opened, check_shape, close_table, column_name, open_table
 from narrows.errors import DataWarning, InvalidData, InvalidParameter, SavedModelError
+
+_AT_ONCE = 1 << 20  # cells scaled at once
 
 
 class Table(Part, room="formats"):
@@ -202,15 +204,19 @@ class TableFormat:
             return None
         check_shape(raw.shape)
         self._check_width(raw.shape[1], owner)
-        x = np.asarray(raw, dtype=np.float64)
-        if not np.abs(np.nan_to_num(x, nan=0.0, posinf=np.inf, neginf=-np.inf)).max() <= 1e100:
-            return None  # column by column, to name the cell
         centre, scale = self._lines
-        z = (x - centre) / scale
-        observed = ~np.isnan(z)
-        whole = bool(observed.all())
-        values = torch.from_numpy((z if whole else np.where(observed, z, 0.0)).astype(np.float32))
-        return Rows(values, None if whole else torch.from_numpy(observed))
+        values = np.empty(raw.shape, dtype=np.float32)
+        step = max(1, _AT_ONCE // raw.shape[1])
+        for start in range(0, len(raw), step):  # block by block, so that no float64 copy of all the data is made
+            x = np.asarray(raw[start : start + step], dtype=np.float64)
+            if np.fmax.reduce(x, axis=None) > LARGEST or np.fmin.reduce(x, axis=None) < -LARGEST:
+                return None  # column by column, to name the cell
+            values[start : start + step] = (x - centre) / scale
+        observed = ~np.isnan(values)
+        if observed.all():
+            return Rows(torch.from_numpy(values))
+        values[~observed] = 0.0
+        return Rows(torch.from_numpy(values), torch.from_numpy(observed))
 
     @cached_property
     def _lines(self) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]] | None:
@@ -327,7 +333,11 @@ def _domains(likelihood: Any, names: Sequence[Name]) -> list[str | None]:
 def _summary(fitted: TableFormat) -> list[str]:
     kinds = [c.kind for c in fitted.columns]
     plural = {"category": "categories", "datetime": "times", "blank": "blank"}
-    counted = [f"{kinds.count(k)} {plural.get(k, k + 's')}" for k in dict.fromkeys(kinds)]
+    single = {"datetime": "time"}
+    counted = [
+        f"1 {single.get(k, k)}" if kinds.count(k) == 1 else f"{kinds.count(k)} {plural.get(k, k + 's')}"
+        for k in dict.fromkeys(kinds)
+    ]
     width = len(kinds)
     words = [f"{width} column{'s' if width > 1 else ''}: {', '.join(counted)}"]
     blanks = [c.name for c in fitted.columns if 0 < c.blanks < 1]
@@ -356,8 +366,9 @@ def _warn_unseen(column: Column, cell: Any, unseen: int, values: Any, blank: Any
     shown = [cell[int(i)] for i in np.flatnonzero(blank & ~was_blank)[:200]]
     texts = list(dict.fromkeys(str(v) for v in shown))[:3]
     warnings.warn(
-        f"{column_name(column.name)}: {unseen} cells hold categories unseen in training (such as "
-        f"{', '.join(map(repr, texts))}); they are treated as blank",
+        f"{column_name(column.name)}: "
+        + (f"{unseen} cells hold categories" if unseen > 1 else "1 cell holds a category")
+        + f" unseen in training (such as {', '.join(map(repr, texts))}), treated as blank",
         DataWarning,
         stacklevel=4,
     )

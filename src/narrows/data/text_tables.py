@@ -12,7 +12,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 #: What stands for a blank in text files, besides the empty cell.
-MARKERS = ("", "?", "NA", "N/A", "#N/A", "NaN", "nan", "NULL", "null", "None")
+MARKERS = ("", "?", "NA", "N/A", "n/a", "#N/A", "<NA>", "NaN", "nan", "NULL", "null", "None")
+#: Dates that people write and DuckDB leaves as text, in the order in which they are tried.
+_DATES = ("%d %B %Y", "%B %d, %Y")
 _DELIMITERS = (",", ";", "\t", "|")
 #: How many lines of a file are looked at to find the one that does not fit.
 _LINES = 1_000_000
@@ -47,6 +49,10 @@ def tidy(table: Any, decimal_comma: bool = False) -> tuple[Any, list[str]]:
             number = _as_number(pc.replace_substring(text, ",", ".", max_replacements=1))
             if number is not None:
                 notes.append(f"column {name!r}: decimal commas are read as points")
+        if number is None:
+            number, order = _as_date(text)
+            if number is not None:
+                notes.append(f"column {name!r}: read as dates{order}")
         columns.append(text if number is None else number)
     return pa.table(columns, names=table.column_names), notes
 
@@ -60,6 +66,51 @@ def _as_number(text: Any) -> Any:
         except pa.ArrowInvalid:
             continue
     return None
+
+
+def _as_date(text: Any) -> tuple[Any, str]:
+    """Dates with the day or the month first, and how they were understood; text that leaves a doubt stays text."""
+    if text.null_count == len(text):
+        return None, ""
+    parts = pc.extract_regex(text, r"^(?P<a>\d{1,2})(?P<s>[./-])(?P<b>\d{1,2})[./-]\d{4}$")
+    if parts.null_count > text.null_count:
+        formats: tuple[str, ...] = _DATES
+        order = ""
+    else:
+        first, second = (pc.max(pc.struct_field(parts, n).cast(pa.int32())).as_py() for n in "ab")
+        sign = pc.unique(pc.drop_null(pc.struct_field(parts, "s"))).to_pylist()
+        if len(sign) > 1 or (sign != ["."] and max(first, second) <= 12):
+            return None, ""
+        day_first = second <= 12
+        formats = (("%d{0}%m{0}%Y" if day_first else "%m{0}%d{0}%Y").format(sign[0]),)
+        order = ", the day first" if day_first else ", the month first"
+    for pattern in formats:
+        try:
+            found = pc.strptime(text, format=pattern, unit="s")
+        except pa.ArrowInvalid:
+            continue
+        # Arrow takes 31 February for 2 March: what was there must be what comes back
+        if "." in pattern or "/" in pattern or "-" in pattern:
+            field = "a" if pattern.startswith("%d") else "b"
+            day = pc.struct_field(parts, field).cast(pa.int64())
+            if not pc.all(pc.equal(pc.day(found), day)).as_py():
+                return None, ""
+        return found.cast(pa.date32()), order
+    return None, ""
+
+
+def boolean_words(table: Any, booleans: Any) -> Any:
+    """A table whose columns of words such as "yes" and "no" are text again; true and false stay booleans.
+
+    Args:
+        table: A ``pyarrow.Table``.
+        booleans: Its columns of booleans as they stand in the file.
+    """
+    for name in booleans.column_names:
+        words = pc.utf8_lower(pc.utf8_trim_whitespace(booleans[name]))
+        if not pc.all(pc.is_in(words, pa.array(["true", "false", "t", "f"], words.type), skip_nulls=True)).as_py():
+            table = table.set_column(table.column_names.index(name), name, booleans[name])
+    return table
 
 
 def infinite_dates(table: Any) -> bool:

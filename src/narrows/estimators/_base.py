@@ -58,8 +58,8 @@ class BaseModel(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
     _n_features_out: int
 
     @abstractmethod
-    def _choices(self) -> Choices:
-        """The parts that the parameters mean; None where the data should decide."""
+    def choices(self) -> Choices:
+        """The parts that the parameters mean; None where the data should decide (see ``choices_`` after fitting)."""
 
     # --- parameters ------------------------------------------------------------------------------------------
 
@@ -110,7 +110,7 @@ class BaseModel(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
             TrainingFailed: If training diverges again and again.
         """
         self._check_params()
-        choices = self._choices()
+        choices = self.choices()
         training = self._training()
         options = choices.format or format_for(X)
         format_ = options.fit(X, likelihood=choices.likelihood)  # type: ignore[attr-defined]
@@ -118,9 +118,10 @@ class BaseModel(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
         if len(rows) < 2:
             raise InvalidData(f"n_samples={len(rows)}: one sample is not enough to learn from; give at least 2 rows")
         full = resolve(choices, format_.layout, format_.likelihood())
-        seed = int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
+        seed = draw_seed(self.random_state)
         train, validation = _split(rows, training, seed)
-        module = _initial(full, format_.layout, seed)
+        del rows  # train and validation are copies: without this, training would hold all rows twice
+        module = initial_module(full, format_.layout, seed)
         history = self._train(full, module, format_.layout, training, seed, train, validation)
         if module.fitted_prior:
             _fit_prior(module, train, seed)
@@ -183,7 +184,7 @@ class BaseModel(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
         self._check_fitted()
         copy = type(self)(**self.get_params(deep=False))
         copy.__dict__.update(self.__dict__)
-        copy.module_ = _initial(self.choices_, self.format_.layout, self.seed_).eval()
+        copy.module_ = initial_module(self.choices_, self.format_.layout, self.seed_).eval()
         return copy
 
     # --- using -----------------------------------------------------------------------------------------------
@@ -296,7 +297,7 @@ class BaseModel(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
         self._check_fitted()
         if not isinstance(n, Integral) or n < 1:
             raise InvalidParameter(f"sample({n!r}): n must be a whole number of at least 1")
-        seed = int(check_random_state(random_state).randint(np.iinfo(np.int32).max))
+        seed = draw_seed(random_state)
         draw = len(self.format_.layout.shape) == 1
         return self.format_.from_values(tasks.sample(self.module_, int(n), seed, draw))
 
@@ -376,10 +377,22 @@ def _split(rows: Rows, training: Training, seed: int) -> tuple[Rows, Rows | None
     return rows.take(order[count:]), rows.take(order[:count])
 
 
-def _initial(choices: Choices, layout: Any, seed: int) -> AutoencoderModule:
+def initial_module(choices: Choices, layout: Any, seed: int) -> AutoencoderModule:
     """The module before training; the caller's generators are left as they were."""
     with seeded(hash_seed(seed, 3)):
         return choices.build(layout)
+
+
+def draw_seed(random_state: Any) -> int:
+    """One whole number from what scikit-learn calls a random state.
+
+    Args:
+        random_state: A whole number; a numpy generator, which moves on by one draw; or None for a number that no
+            generator of the caller's has a part in (scikit-learn would draw it from numpy's global one).
+    """
+    if random_state is None:
+        random_state = np.random.RandomState()
+    return int(check_random_state(random_state).randint(np.iinfo(np.int32).max))
 
 
 def _fit_prior(module: AutoencoderModule, rows: Rows, seed: int) -> None:

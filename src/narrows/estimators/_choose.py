@@ -46,6 +46,11 @@ class Choices:
     format: Part | None = None
     reasons: list[str] = field(default_factory=list)
 
+    def __post_init__(self) -> None:
+        """A format is any part to the type checker, but not to the data."""
+        if self.format is not None and self.format.room != "formats":
+            raise InvalidParameter(f"format={self.format!r} is not a format: give narrows.data.Table() or Image()")
+
     def parts(self) -> dict[str, Part]:
         """The parts that are there, by name."""
         names = ("network", "bottleneck", "likelihood", "corruption", "penalties", "prior", "objective")
@@ -115,8 +120,11 @@ def _network(layout: Layout, reasons: list[str]) -> Network:
     if len(layout.shape) == 3 and min(layout.shape[1:]) >= 16:
         reasons.append(f"convolutional network: the rows are images of {layout.shape[1]} × {layout.shape[2]} pixels")
         return networks.Conv()
-    what = "images under 16 pixels" if len(layout.shape) == 3 else "a table's columns"
-    reasons.append(f"dense network: the rows are {what}, without a neighbourhood that convolutions could use")
+    if len(layout.shape) == 3:
+        size = f"{layout.shape[1]} × {layout.shape[2]} pixels"
+        reasons.append(f"dense network: images of {size} are too small for convolutions, which begin at 16 × 16")
+    else:
+        reasons.append("dense network: the rows are a table's columns, which have no neighbours to convolve")
     return networks.Dense()
 
 

@@ -19,8 +19,9 @@ from narrows._saved import FORMAT_VERSION, MODEL, checksum, describe
 from narrows._version import __version__
 from narrows.data import format_from_config
 from narrows.data import image as _image  # noqa: F401  (registers the formats that a file may name)
+from narrows.data import table as _table  # noqa: F401
 from narrows.errors import NarrowsError, SavedModelError
-from narrows.estimators._base import BaseModel, _initial
+from narrows.estimators._base import BaseModel, initial_module
 from narrows.estimators._choose import Choices
 from narrows.training import History
 
@@ -123,11 +124,14 @@ def _rebuild(content: Mapping[str, Any], state: dict[str, Tensor], device: str) 
         raise SavedModelError(f"unknown estimator {content['estimator']!r}; known: {', '.join(sorted(kinds))}")
     model = kind(**{name: decode(value) for name, value in content["params"].items()})
     parts: dict[str, Any] = {name: Part.from_config(config) for name, config in content["parts"].items()}
+    missing = sorted({"network", "bottleneck", "likelihood", "prior", "objective"} - parts.keys())
+    if missing:
+        raise SavedModelError(f"the model lacks its {', '.join(missing)}")
     if content["code_size"] != parts["bottleneck"].size:
         raise SavedModelError(f"code size {content['code_size']} and {parts['bottleneck']!r} disagree")
     choices = Choices(code_size=content["code_size"], **parts)
     format_ = format_from_config(content["format"])
-    module = _initial(choices, format_.layout, content["seed"])
+    module = initial_module(choices, format_.layout, content["seed"])
     expected = {name: list(tensor.shape) for name, tensor in module.state_dict().items()}
     found = {name: list(tensor.shape) for name, tensor in state.items()}
     if expected != found:

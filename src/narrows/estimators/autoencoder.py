@@ -82,7 +82,7 @@ class Autoencoder(BaseModel):
         self.training = training
         self.random_state = random_state
 
-    def _choices(self) -> Choices:
+    def choices(self) -> Choices:
         params = self.get_params(deep=False)
         return Choices(**{name: params[name] for name in params.keys() - {"training", "random_state"}})
 
@@ -133,7 +133,7 @@ class SparseAutoencoder(BaseModel):
         self.training = training
         self.random_state = random_state
 
-    def _choices(self) -> Choices:
+    def choices(self) -> Choices:
         terms: dict[str, Penalty] = {
             "kl": penalties.Sparsity(target=self.target, weight=self.weight),
             "l1": penalties.L1(weight=self.weight),
@@ -188,7 +188,7 @@ class ContractiveAutoencoder(BaseModel):
         self.training = training
         self.random_state = random_state
 
-    def _choices(self) -> Choices:
+    def choices(self) -> Choices:
         return Choices(
             code_size=self.code_size,
             network=self.network,
@@ -237,7 +237,7 @@ class DenoisingAutoencoder(BaseModel):
         self.training = training
         self.random_state = random_state
 
-    def _choices(self) -> Choices:
+    def choices(self) -> Choices:
         default = corruptions.Chain((corruptions.Gaussian(0.3), corruptions.Masking(0.1)))
         return Choices(
             code_size=self.code_size,
@@ -299,7 +299,7 @@ class VariationalAutoencoder(BaseModel):
         self.training = training
         self.random_state = random_state
 
-    def _choices(self) -> Choices:
+    def choices(self) -> Choices:
         return Choices(
             code_size=self.code_size,
             network=self.network,

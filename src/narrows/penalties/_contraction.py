@@ -13,13 +13,17 @@ from narrows._types import Pass
 from narrows.penalties._base import Penalty
 
 
+AT_ONCE = 1 << 23
+"""Input values times directions that go through the encoder together."""
+
+
 class Contraction(Penalty):
     """Make codes change little when inputs do.
 
     ‖∂z/∂x‖²_F for every row, x being what the encoder is given and z the code (its mean where it is random), with
     dropout and normalisation in evaluation mode.
 
-    Exact by default, at a cost of min(code size, input size) passes through the encoder, made at once. With
+    Exact by default, at a cost of min(code size, input size) passes through the encoder, as many at once as fit. With
     ``samples``, Hutchinson's estimate E‖vᵀ ∂z/∂x‖² over random signs v, which is unbiased and costs that many passes.
 
     Args:
@@ -58,7 +62,7 @@ class Contraction(Penalty):
             directions = unit.unsqueeze(1).expand(size, *z.shape)
         else:
             directions = torch.where(torch.rand_like(z.expand(self.samples, *z.shape)) < 0.5, -1.0, 1.0).to(z.dtype)
-        (slopes,) = torch.func.vmap(pull)(directions)
+        (slopes,) = torch.func.vmap(pull, chunk_size=_at_once(p.inputs))(directions)
         squares = slopes.flatten(2).square().sum((0, 2))
         return squares if self.samples is None else squares / self.samples
 
@@ -67,5 +71,10 @@ class Contraction(Penalty):
         x = p.inputs
         unit = torch.eye(numbers, dtype=x.dtype, device=x.device)
         directions = unit.reshape(numbers, 1, *x.shape[1:]).expand(numbers, *x.shape)
-        slopes = torch.func.vmap(lambda v: torch.func.jvp(p.encode, (x,), (v,))[1])(directions)
-        return slopes.square().sum((0, 2))
+        push: Any = torch.func.vmap(lambda v: torch.func.jvp(p.encode, (x,), (v,))[1], chunk_size=_at_once(x))
+        return push(directions).square().sum((0, 2))
+
+
+def _at_once(inputs: Tensor) -> int:
+    """How many directions to follow at once: validation on images would need gigabytes for all of them."""
+    return max(1, AT_ONCE // inputs.numel())

@@ -35,6 +35,22 @@ def is_number(column: np.ndarray[Any, Any]) -> bool:
     return column.dtype.kind == "f"
 
 
+def clocks(table: Any) -> dict[str, str]:
+    """Which columns hold times, by name: "date" where they are counted from 1970, "time" from midnight."""
+    if isinstance(table, np.ndarray):
+        return {}
+    import narwhals as nw
+
+    frame = nw.from_native(table, eager_only=True)
+    found = {}
+    for name, kind in frame.schema.items():
+        if kind == nw.Datetime or kind == nw.Date:
+            found[str(name)] = "date"
+        elif kind == nw.Time:
+            found[str(name)] = "time"
+    return found
+
+
 def _series(series: Any) -> np.ndarray[Any, Any]:
     import narwhals as nw
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from datetime import datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from narrows.errors import InvalidData
-from narrows.plots._columns import Columns, columns_of, is_number
+from narrows.plots._columns import Columns, clocks, columns_of, is_number
 from narrows.plots._style import BLUE, GREY, INK, LIGHT, ORANGE, evenly, figure, short, some, tidy, title
 
 if TYPE_CHECKING:
@@ -39,7 +41,7 @@ def column_pairs(originals: Any, reconstructions: Any, n: int = SHOWN, *, headin
     Raises:
         InvalidData: If the two do not have the same columns and rows, or there is nothing to compare.
     """
-    before, after = columns_of(originals), columns_of(reconstructions)
+    before, after, times = columns_of(originals), columns_of(reconstructions), clocks(originals)
     _check(before, after)
     fits = {name: _fit(column, after[name]) for name, column in before.items() if is_number(column)}
     fits = {name: fit for name, fit in fits.items() if fit is not None}
@@ -47,6 +49,9 @@ def column_pairs(originals: Any, reconstructions: Any, n: int = SHOWN, *, headin
     scatters = [order[i] for i in evenly(n, len(order))] if order else []
     right = {name: _right(column, after[name]) for name, column in before.items() if not is_number(column)}
     right = {name: share for name, share in right.items() if share is not None}
+    # constants are always right and identifiers never: neither tells anything of the model
+    telling = {name: share for name, share in right.items() if _telling(before[name], after[name])}
+    right = telling if telling or scatters else right
     if not scatters and not right:
         raise InvalidData("there is no column whose values vary and are not all blank, so nothing can be compared")
     lines = math.ceil(len(scatters) / _across(len(scatters)))
@@ -58,6 +63,7 @@ def column_pairs(originals: Any, reconstructions: Any, n: int = SHOWN, *, headin
     if scatters:
         for axes, name in zip(_grid(parts[0], len(scatters)), scatters, strict=True):
             _scatter(axes, name, before[name], after[name], float(fits[name]))  # type: ignore[arg-type]
+            _few_ticks(axes, times.get(name))
     if bars:
         _bars(parts[-1].subplots(), right)  # type: ignore[arg-type]
     return shape
@@ -78,9 +84,10 @@ def column_histograms(sampled: Any, real: Any, n: int = SHOWN, *, heading: str |
     Raises:
         InvalidData: If the two do not have the same columns, or all are blank.
     """
-    made, seen = columns_of(sampled), columns_of(real)
+    made, seen, times = columns_of(sampled), columns_of(real), clocks(real)
     _check(seen, made, rows=False)
     names = [name for name in seen if _some(seen[name]) and _some(made[name])]
+    names = [name for name in names if _telling(seen[name], made[name])] or names
     if not names:
         raise InvalidData("all columns are blank, so there is nothing to draw")
     shown = [names[i] for i in evenly(n, len(names))]
@@ -88,8 +95,11 @@ def column_histograms(sampled: Any, real: Any, n: int = SHOWN, *, heading: str |
     shape = figure(2.1 * lines + 0.8)
     panels = _grid(shape, len(shown))
     for axes, name in zip(panels, shown, strict=True):
-        draw = _density if is_number(seen[name]) and is_number(made[name]) else _shares
-        draw(axes, made[name], seen[name])
+        number = is_number(seen[name]) and is_number(made[name])
+        (_density if number else _shares)(axes, made[name], seen[name])
+        if number:
+            _few_ticks(axes, times.get(name))
+            axes.set_yticks([])
         title(axes, short(name, LETTERS), 9.5)
     of = "" if len(shown) == len(names) else f" ({len(shown)} of {len(names)} columns)"
     title(shape, heading or f"Values of every column, sampled and real{of}")
@@ -150,7 +160,6 @@ def _scatter(axes: Axes, name: str, before: Any, after: Any, fit: float) -> None
     axes.plot(ends, ends, color=GREY, linewidth=1, linestyle=(0, (4, 3)))
     alpha = float(np.clip(60 / math.sqrt(len(at)) / 4, 0.15, 0.7))
     axes.plot(before[at], after[at], "o", color=BLUE, markersize=3, alpha=alpha, markeredgewidth=0, rasterized=True)
-    _few_ticks(axes)
     title(axes, short(name, LETTERS), 9.5)
     axes.text(
         0.03,
@@ -168,13 +177,38 @@ def _signed(fit: float) -> str:
     return f"{round(fit, 2) + 0.0:.2f}".replace("-", "−")  # adding 0 makes −0.00 plain
 
 
-def _few_ticks(axes: Axes) -> None:
-    from matplotlib.ticker import FuncFormatter, MaxNLocator
+def _few_ticks(axes: Axes, clock: str | None = None) -> None:
+    from matplotlib.ticker import FuncFormatter, MaxNLocator, MultipleLocator, ScalarFormatter
 
-    for axis, most in ((axes.xaxis, 3), (axes.yaxis, 4)):
-        axis.set_major_locator(MaxNLocator(most))
-        axis.set_major_formatter(FuncFormatter(lambda value, _: _tick(value)))
+    low, high = sorted(axes.get_xlim())
+    close = high - low < 1e-3 * max(abs(low), abs(high))
+    word = partial(_clock, span=high - low if clock == "date" else 0.0) if clock else _tick
+    for axis, most in ((axes.xaxis, 2 if clock or close else 3), (axes.yaxis, 4)):
+        step = next((s for s in _STEPS if s >= (high - low) / most), _STEPS[-1])
+        axis.set_major_locator(MultipleLocator(step) if clock == "time" else MaxNLocator(most))
+        # large numbers close together differ only in their last digits: what they share is said once
+        near = close and clock is None
+        axis.set_major_formatter(ScalarFormatter() if near else FuncFormatter(lambda value, _: word(value)))
+        axis.get_offset_text().set_fontsize(8)
     axes.tick_params(labelsize=8)
+
+
+_STEPS = (60, 300, 900, 1800, 3600, 7200, 10800, 21600, 43200)  # between ticks on a clock, in seconds
+
+
+def _clock(value: float, span: float) -> str:
+    """A time in seconds as people read it; how finely follows from the span shown."""
+    day = 86400.0
+    if span > 6 * 365 * day:
+        form = "%Y"
+    elif span > 120 * day:
+        form = "%Y-%m"
+    else:
+        form = "%m-%d" if span > 4 * day else "%H:%M"
+    try:
+        return (datetime(1970, 1, 1) + timedelta(seconds=value)).strftime(form)
+    except OverflowError:
+        return ""
 
 
 def _tick(value: float) -> str:
@@ -239,6 +273,14 @@ def _bars(axes: Axes, right: dict[str, tuple[float, float]]) -> None:
 # --- histograms ----------------------------------------------------------------------------------------------
 
 
+def _telling(real: Any, made: Any) -> bool:
+    """Whether a column is neither constant nor an identifier whose values never come back."""
+    if is_number(real):
+        return np.ptp(real[np.isfinite(real)]) > 0
+    was, now = ({str(v) for v in column if v is not None} for column in (real, made))
+    return len(was | now) > 1 and not was.isdisjoint(now)
+
+
 def _some(column: Any) -> bool:
     return bool(np.isfinite(column).any()) if is_number(column) else any(v is not None for v in column)
 
@@ -248,6 +290,9 @@ def _density(axes: Axes, made: Any, real: Any) -> None:
     tidy(axes, None)
     # the tails beyond 1 % would squeeze the rest into a few bars
     low, high = np.percentile(real, [0.5, 99.5])
+    # room for what was made up outside, so that it does not pile up at the edge as if it were there
+    room = (high - low) / 2
+    low, high = max(low - room, min(low, made.min())), min(high + room, max(high, made.max()))
     if high <= low:
         low, high = float(real.min()), float(real.max())
     if high <= low:
@@ -265,8 +310,6 @@ def _density(axes: Axes, made: Any, real: Any) -> None:
         kind = "stepfilled" if filled else "step"
         inside = np.clip(values, bins[0], bins[-1])
         axes.hist(inside, bins=bins, weights=weights, histtype=kind, color=colour, label=label, **style)  # type: ignore[arg-type]
-    _few_ticks(axes)
-    axes.set_yticks([])
     axes.spines["left"].set_visible(False)
 
 

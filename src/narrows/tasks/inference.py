@@ -31,7 +31,7 @@ def in_chunks(function: Callable[[Rows], Tensor], rows: Rows, size: int, device:
         The results, B first, on the CPU.
     """
     n = len(rows)
-    results = []
+    results: Tensor | None = None
     with torch.inference_mode():
         for start in range(0, n, size):
             part = rows.take(slice(start, start + size))
@@ -39,6 +39,9 @@ def in_chunks(function: Callable[[Rows], Tensor], rows: Rows, size: int, device:
             if missing:
                 index = torch.cat([torch.arange(len(part)), torch.zeros(missing, dtype=torch.long)])
                 part = part.take(index)
-            result = function(part.to(device)).cpu()
-            results.append(result[: size - missing])
-    return torch.cat(results) if len(results) > 1 else results[0].clone()
+            result = function(part.to(device))
+            if results is None:  # filled chunk by chunk: a list joined at the end would hold everything twice
+                results = torch.empty(n, *result.shape[1:], dtype=result.dtype)
+            results[start : start + size] = result[: size - missing]
+    assert results is not None
+    return results

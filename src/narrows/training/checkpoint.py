@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
@@ -33,7 +34,8 @@ def fingerprint(words: str, rows: Rows) -> str:
     digest = hashlib.sha256(words.encode())
     for name, tensor in sorted(rows.tensors().items()):
         digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
-        digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+        plain = tensor.detach().cpu().contiguous().numpy()
+        digest.update(plain.reshape(-1).view(np.uint8).data)  # not tobytes(), which would copy all of the data
     return digest.hexdigest()[:16]
 
 
@@ -82,7 +84,7 @@ class Checkpoints:
             raise TrainingFailed(f"{path} is damaged ({error}); delete {self.folder} to start anew") from error
         if run != self.run:
             raise TrainingFailed(
-                f"{self.folder} holds a checkpoint of another run (other data, settings or seed). "
+                f"{self.folder} holds a checkpoint of another run (other data, settings or random_state). "
                 f"Give another folder, or delete it to start anew."
             )
         try:

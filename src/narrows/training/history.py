@@ -114,6 +114,7 @@ class Diagnosis:
             *self.collapsed(),
             *self.over_fitting(),
             *self.still_learning(),
+            *self.too_short(),
             *self.jumps(),
             *self.above(),
         ]
@@ -156,7 +157,7 @@ class Diagnosis:
 
     def over_fitting(self) -> list[str]:
         """Validation rose again while training went on falling."""
-        if self.validation.size < 4:
+        if self.validation.size < 4 or not np.isfinite(self.validation).any():
             return []
         best = int(np.nanargmin(self.validation))
         after = self.validation.size - 1 - best
@@ -183,6 +184,21 @@ class Diagnosis:
                 "more epochs would help."
             ]
         return []
+
+    def too_short(self) -> list[str]:
+        """A curve of so few points that nothing else can be read from it."""
+        if self.curve.size >= 4:
+            return []
+        # of small data only some epochs are recorded, so the points of the curve are fewer
+        last = self._epoch(self.curve.size - 1)
+        epochs = "Only one epoch was" if last == 1 else f"Only {last} epochs were"
+        if last > self.curve.size:
+            points = "once" if self.curve.size == 1 else f"{self.curve.size} times"
+            epochs = f"{last} epochs were trained, the loss was recorded {points}:"
+        falling = self.curve.size > 1 and bool(self.curve[-1] < self.curve[:-1].min())
+        seen = " The loss was still falling;" if falling else ""
+        trained = "" if epochs.endswith(":") else " trained,"
+        return [f"{epochs}{trained} too few to judge the curve.{seen or ' Train longer:'} more epochs would help."]
 
     def jumps(self) -> list[str]:
         """The training loss leaps up between epochs."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 import time
 import warnings
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,8 +29,10 @@ from narrows.training.seeds import hash_seed, seeded
 from narrows.training.settings import Training
 
 CHECK_EVERY = 50  # steps between looks at whether everything is still finite
+BLOWN_UP = 10  # times the first loss: a state beyond that is none to go back to
 ROLLBACKS = 12  # halvings of the learning rate before giving up
 VALIDATION_BATCH = 1024
+PLANNED_AT = 0.05  # share of the time budget after which the number of steps is planned at the latest
 EVALUATION_SEED = 20_240_229  # validation noise is the same at every epoch, so that epochs can be compared
 FAR = 1e9  # validation is measured with every warm-up finished, so that epochs can be compared
 
@@ -110,7 +112,7 @@ class Loop:
         checkpoints = None
         if training.checkpoint is not None:
             checkpoints = Checkpoints(training.checkpoint, fingerprint(self.words, rows))
-        with seeded(self.seed):
+        with seeded(self.seed), _same_threads():
             self.module.to(self.device)
             self.rows = rows.to(self.device)
             self.validation = None if validation is None or len(validation) == 0 else validation.to(self.device)
@@ -138,6 +140,7 @@ class Loop:
         self.step = 0
         self.scale = 1.0
         self.rollbacks = 0
+        self.first_loss: float | None = None
         self.planned = self.training.time_budget is None
         self.best_value = math.inf
         self.best: dict[str, Tensor] | None = None
@@ -168,15 +171,18 @@ class Loop:
             if epoch != of_epoch:
                 order, of_epoch = self._order(epoch), epoch
             self._step(order[place * self.batch : (place + 1) * self.batch])  # type: ignore[index]
-            if self.step % self.interval and self.step % CHECK_EVERY and self.step < self.total:
+            if self.step % self.interval and self.step % CHECK_EVERY and self.step < self.total and not self._late():
                 continue
             if not self._healthy():
                 self._roll_back()
                 continue
+            sane = self._sane()
             self._plan()
             recorded = self.step % self.interval == 0 or self.step >= self.total
             if recorded and self.sums is not None and self._record():
                 return
+            if not sane:
+                continue
             self.good = self._snapshot()
             if checkpoints and time.perf_counter() - saved_at >= self.training.checkpoint_every:
                 self._save(checkpoints)
@@ -214,6 +220,8 @@ class Loop:
         if number:
             return
         values = torch.stack([v.detach().float() for v in result.values()])
+        if self.step == 0:
+            self.first = result["loss"].detach()
         if self.sums is None:
             self.names, self.sums, self.count = list(result), values, 1
         else:
@@ -232,13 +240,20 @@ class Loop:
     def _whole(self) -> int:
         return self.steps * self.training.plan(len(self.rows))[2]
 
+    def _late(self) -> bool:
+        """Whether the time budget asks for a look now: steps may be so slow that few of them use it up."""
+        budget = self.training.time_budget
+        if budget is None:
+            return False
+        return time.perf_counter() - self.started > (budget if self.planned else PLANNED_AT * budget)
+
     def _plan(self) -> None:
         """Once the speed is known, plan how many steps fit into the time budget."""
         budget = self.training.time_budget
         if budget is None:
             return
         self.elapsed = time.perf_counter() - self.started
-        if not self.planned and (self.step >= self.interval or self.elapsed > 0.05 * budget):
+        if not self.planned and (self.step >= self.interval or self.elapsed > PLANNED_AT * budget):
             # a tenth is kept back for validation and for steps that turn out slower
             left = int((0.9 * budget - self.elapsed) / (self.elapsed / self.step))
             self.total = min(self.total, self.step + max(left, 0))
@@ -255,6 +270,15 @@ class Loop:
         finite += [torch.isfinite(p).all() for player in self.players for p in player.parameters]
         return bool(torch.stack(finite).all())
 
+    def _sane(self) -> bool:
+        """Whether this is a state to go back to: weights that are blowing up are finite for a while yet."""
+        if self.sums is None:
+            return True
+        if self.first_loss is None:
+            self.first_loss = abs(float(self.first))
+        loss = abs(float(self.sums[self.names.index("loss")])) / self.count
+        return loss <= BLOWN_UP * max(self.first_loss, 1.0)
+
     def _snapshot(self) -> list[dict[str, Tensor]]:
         states = [self.module.state_dict(), *(optimiser_tensors(o) for o in self.optimisers)]
         return [{name: tensor.detach().clone() for name, tensor in state.items()} for state in states]
@@ -262,6 +286,7 @@ class Loop:
     def _roll_back(self) -> None:
         epoch = self.step // self.steps + 1
         self.rollbacks += 1
+        rate = self.training.learning_rate * self.scale
         self.scale /= 2
         self.sums = None
         self.module.load_state_dict(self.good[0])
@@ -270,7 +295,7 @@ class Loop:
         if self.rollbacks > ROLLBACKS:
             raise TrainingFailed(
                 f"training diverged {self.rollbacks} times, the last time in epoch {epoch}, with a learning rate of "
-                f"{self.training.learning_rate * self.scale:.3g}; look for extreme values in the data, or set clip=1.0"
+                f"{rate:.3g}; look for extreme values in the data, or set clip=1.0"
             )
         event = (
             f"the loss was not finite in epoch {epoch}; went back to the last good weights with half the learning rate"
@@ -341,12 +366,14 @@ class Loop:
         if self.sums is not None:
             tensors["sums"] = self.sums
         state: dict[str, Any] = {name: getattr(self, name) for name in SCALARS}
+        state["threads"] = torch.get_num_threads()
         state["best_value"] = None if math.isinf(self.best_value) else self.best_value
         checkpoints.save(tensors, {**state, "history": self.history.to_config()})
 
     def _restore(self, tensors: dict[str, Tensor], state: dict[str, Any]) -> None:
         for name in SCALARS:
             setattr(self, name, state[name])
+        torch.set_num_threads(state["threads"])  # sums over other numbers of threads round differently
         self.best_value = math.inf if state["best_value"] is None else state["best_value"]
         self.history.__dict__.update(History.from_config(state["history"]).__dict__)
         self.module.load_state_dict({n: t.to(self.device) for n, t in pick("module", tensors).items()})
@@ -360,7 +387,17 @@ class Loop:
             torch.cuda.set_rng_state(tensors["random_cuda"], self.device)
 
 
-SCALARS = ("step", "total", "scale", "rollbacks", "planned", "best_value", "elapsed", "names", "count")
+SCALARS = ("step", "total", "scale", "rollbacks", "planned", "best_value", "elapsed", "names", "count", "first_loss")
+
+
+@contextmanager
+def _same_threads() -> Iterator[None]:
+    """Leave torch's number of threads as it was, after a resumed run has set its own."""
+    threads = torch.get_num_threads()
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def trainable(*modules: Iterable[nn.Module] | nn.Module) -> list[Tensor]:

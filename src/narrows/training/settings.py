@@ -32,7 +32,8 @@ class Training(Part, room="training"):
         device: ``"auto"`` (a GPU when there is one), ``"cpu"``, ``"cuda"``, ``"cuda:1"``, …
         precision: ``"float32"`` or ``"bfloat16"`` (mixed precision: weights stay in float32).
         checkpoint: Folder for checkpoints. A run that was killed goes on from there, bit by bit as if nothing had
-            happened, when the same fit is called again. The folder is emptied when training ends.
+            happened, when the same fit is called again with the same ``random_state`` (a number: None is another run
+            every time). The folder is emptied when training ends.
         checkpoint_every: Seconds between checkpoints. 0: one after every epoch.
         verbose: Whether to show progress; None: when the error stream is a terminal.
     """
@@ -73,8 +74,8 @@ class Training(Part, room="training"):
         return batch, steps, epochs
 
     def held_out(self, n: int) -> int:
-        """How many of ``n`` rows are held out for validation."""
-        return 0 if n < 50 else round(self.validation * n)
+        """How many of ``n`` rows are held out for validation; at least two are left to train on."""
+        return 0 if n < 50 else min(round(self.validation * n), n - 2)
 
     def factor(self, step: int, steps: int) -> float:
         """What the learning rate is multiplied with at ``step`` of ``steps``, in (0, 1]."""

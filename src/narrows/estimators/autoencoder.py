@@ -83,6 +83,7 @@ class Autoencoder(BaseModel):
         self.random_state = random_state
 
     def choices(self) -> Choices:
+        """The parts that these parameters mean; None where the data should decide."""
         params = self.get_params(deep=False)
         return Choices(**{name: params[name] for name in params.keys() - {"training", "random_state"}})
 
@@ -134,6 +135,7 @@ class SparseAutoencoder(BaseModel):
         self.random_state = random_state
 
     def choices(self) -> Choices:
+        """The parts that these parameters mean; None where the data should decide."""
         terms: dict[str, Penalty] = {
             "kl": penalties.Sparsity(target=self.target, weight=self.weight),
             "l1": penalties.L1(weight=self.weight),
@@ -189,6 +191,7 @@ class ContractiveAutoencoder(BaseModel):
         self.random_state = random_state
 
     def choices(self) -> Choices:
+        """The parts that these parameters mean; None where the data should decide."""
         return Choices(
             code_size=self.code_size,
             network=self.network,
@@ -238,6 +241,7 @@ class DenoisingAutoencoder(BaseModel):
         self.random_state = random_state
 
     def choices(self) -> Choices:
+        """The parts that these parameters mean; None where the data should decide."""
         default = corruptions.Chain((corruptions.Gaussian(0.3), corruptions.Masking(0.1)))
         return Choices(
             code_size=self.code_size,
@@ -300,6 +304,7 @@ class VariationalAutoencoder(BaseModel):
         self.random_state = random_state
 
     def choices(self) -> Choices:
+        """The parts that these parameters mean; None where the data should decide."""
         return Choices(
             code_size=self.code_size,
             network=self.network,

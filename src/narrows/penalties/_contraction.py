@@ -12,7 +12,6 @@ from narrows._part import Interval
 from narrows._types import Pass
 from narrows.penalties._base import Penalty
 
-
 AT_ONCE = 1 << 23
 """Input values times directions that go through the encoder together."""
 
@@ -71,8 +70,11 @@ class Contraction(Penalty):
         x = p.inputs
         unit = torch.eye(numbers, dtype=x.dtype, device=x.device)
         directions = unit.reshape(numbers, 1, *x.shape[1:]).expand(numbers, *x.shape)
-        push: Any = torch.func.vmap(lambda v: torch.func.jvp(p.encode, (x,), (v,))[1], chunk_size=_at_once(x))
-        return push(directions).square().sum((0, 2))
+
+        def push(direction: Tensor) -> Tensor:
+            return torch.func.jvp(p.encode, (x,), (direction,))[1]
+
+        return torch.func.vmap(push, chunk_size=_at_once(x))(directions).square().sum((0, 2))
 
 
 def _at_once(inputs: Tensor) -> int:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 import time
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,7 +25,7 @@ from narrows.training.checkpoint import (
 )
 from narrows.training.history import History
 from narrows.training.progress import Progress
-from narrows.training.seeds import hash_seed, seeded
+from narrows.training.seeds import hash_seed, same_threads, seeded
 from narrows.training.settings import Training
 
 CHECK_EVERY = 50  # steps between looks at whether everything is still finite
@@ -112,7 +112,7 @@ class Loop:
         checkpoints = None
         if training.checkpoint is not None:
             checkpoints = Checkpoints(training.checkpoint, fingerprint(self.words, rows))
-        with seeded(self.seed), _same_threads():
+        with seeded(self.seed), same_threads():
             self.module.to(self.device)
             self.rows = rows.to(self.device)
             self.validation = None if validation is None or len(validation) == 0 else validation.to(self.device)
@@ -388,16 +388,6 @@ class Loop:
 
 
 SCALARS = ("step", "total", "scale", "rollbacks", "planned", "best_value", "elapsed", "names", "count", "first_loss")
-
-
-@contextmanager
-def _same_threads() -> Iterator[None]:
-    """Leave torch's number of threads as it was, after a resumed run has set its own."""
-    threads = torch.get_num_threads()
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
 
 
 def trainable(*modules: Iterable[nn.Module] | nn.Module) -> list[Tensor]:

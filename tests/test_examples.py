@@ -94,7 +94,7 @@ def small_pass() -> Any:
     """One forward pass of a small variational autoencoder, as objectives and penalties take it."""
     layout = Layout(shape=(4,))
     parts = (networks.Dense(), bottlenecks.Gaussian(2), likelihoods.Gaussian(), priors.StandardNormal())
-    module = AutoencoderModule(layout, *parts, False)
+    module = AutoencoderModule(layout, *parts)
     rows = Rows(torch.randn(8, 4))
     return module(rows, rows, samples=None, epoch=torch.tensor(1.0))
 

@@ -29,7 +29,6 @@ from narrows.training.seeds import hash_seed, same_threads, seeded
 from narrows.training.settings import Training
 
 CHECK_EVERY = 50  # steps between looks at whether everything is still finite
-BLOWN_UP = 10  # times the first loss: a state beyond that is none to go back to
 ROLLBACKS = 12  # halvings of the learning rate before giving up
 VALIDATION_BATCH = 1024
 PLANNED_AT = 0.05  # share of the time budget after which the number of steps is planned at the latest
@@ -140,7 +139,6 @@ class Loop:
         self.step = 0
         self.scale = 1.0
         self.rollbacks = 0
-        self.first_loss: float | None = None
         self.planned = self.training.time_budget is None
         self.best_value = math.inf
         self.best: dict[str, Tensor] | None = None
@@ -176,13 +174,10 @@ class Loop:
             if not self._healthy():
                 self._roll_back()
                 continue
-            sane = self._sane()
             self._plan()
             recorded = self.step % self.interval == 0 or self.step >= self.total
             if recorded and self.sums is not None and self._record():
                 return
-            if not sane:
-                continue
             self.good = self._snapshot()
             if checkpoints and time.perf_counter() - saved_at >= self.training.checkpoint_every:
                 self._save(checkpoints)
@@ -220,8 +215,6 @@ class Loop:
         if number:
             return
         values = torch.stack([v.detach().float() for v in result.values()])
-        if self.step == 0:
-            self.first = result["loss"].detach()
         if self.sums is None:
             self.names, self.sums, self.count = list(result), values, 1
         else:
@@ -269,15 +262,6 @@ class Loop:
         finite = [] if self.sums is None else [torch.isfinite(self.sums).all()]
         finite += [torch.isfinite(p).all() for player in self.players for p in player.parameters]
         return bool(torch.stack(finite).all())
-
-    def _sane(self) -> bool:
-        """Whether this is a state to go back to: weights that are blowing up are finite for a while yet."""
-        if self.sums is None:
-            return True
-        if self.first_loss is None:
-            self.first_loss = abs(float(self.first))
-        loss = abs(float(self.sums[self.names.index("loss")])) / self.count
-        return loss <= BLOWN_UP * max(self.first_loss, 1.0)
 
     def _snapshot(self) -> list[dict[str, Tensor]]:
         states = [self.module.state_dict(), *(optimiser_tensors(o) for o in self.optimisers)]
@@ -387,7 +371,7 @@ class Loop:
             torch.cuda.set_rng_state(tensors["random_cuda"], self.device)
 
 
-SCALARS = ("step", "total", "scale", "rollbacks", "planned", "best_value", "elapsed", "names", "count", "first_loss")
+SCALARS = ("step", "total", "scale", "rollbacks", "planned", "best_value", "elapsed", "names", "count")
 
 
 def trainable(*modules: Iterable[nn.Module] | nn.Module) -> list[Tensor]:

@@ -216,6 +216,17 @@ def test_estimated_contraction_is_unbiased():
     torch.testing.assert_close(Contraction(samples=4000)(p), exact, rtol=0.05, atol=0)
 
 
+@pytest.mark.parametrize(("numbers", "size"), [(7, 3), (2, 5)])
+def test_contraction_is_the_same_a_few_directions_at_a_time(
+    numbers: int, size: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    network = nn.Sequential(nn.Linear(numbers, 6), nn.Tanh(), nn.Linear(6, size))
+    p = encoding(network, torch.randn(4, numbers), size)
+    exact = Contraction()(p)
+    monkeypatch.setattr("narrows.penalties._contraction.AT_ONCE", 2 * p.inputs.numel())
+    torch.testing.assert_close(Contraction()(p), exact)
+
+
 # --- MMD -----------------------------------------------------------------------------------------------------
 
 

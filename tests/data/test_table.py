@@ -587,3 +587,21 @@ def test_a_large_table_takes_seconds():
     rows = fitted.to_rows(frame)
     assert time.perf_counter() - start < 30
     assert rows.values.shape == (n, 12)
+
+
+@pytest.mark.parametrize("blank", [False, True])
+def test_arrays_are_scaled_alike_in_blocks_of_any_size(blank, monkeypatch):
+    x = np.random.default_rng(0).normal(3, 2, size=(50, 4))
+    if blank:
+        x[10:20] = np.nan
+    fitted = Table().fit(x)
+    whole = fitted.to_rows(x)
+    monkeypatch.setattr("narrows.data.table._AT_ONCE", 12)
+    blocks = fitted.to_rows(x)
+    assert torch.equal(whole.values, blocks.values)
+    assert (whole.observed is None) == (blocks.observed is None) == (not blank)
+    if blank:
+        assert torch.equal(whole.observed, blocks.observed)
+    x[49, 1] = np.inf
+    with pytest.raises(InvalidData, match="row 49"):
+        fitted.to_rows(x)

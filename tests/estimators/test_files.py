@@ -144,6 +144,23 @@ def test_tampered_with_a_fitting_checksum(folder, changes, words):
         narrows.load(folder)
 
 
+@pytest.mark.parametrize("name", ["network", "bottleneck", "likelihood", "prior", "objective"])
+def test_a_part_that_is_missing(folder, name):
+    parts = json.loads((folder / "model.json").read_text(encoding="utf-8"))["parts"]
+    edit(folder, parts={key: part for key, part in parts.items() if key != name})
+    with pytest.raises(SavedModelError, match=f"lacks its {name}"):
+        narrows.load(folder)
+
+
+@pytest.mark.parametrize(("field", "value"), [("base", "x"), ("base", None), ("name", [1]), ("categories", [[1]])])
+def test_a_column_of_other_types_is_refused_when_loading(folder, field, value):
+    content = json.loads((folder / "model.json").read_text(encoding="utf-8"))["format"]
+    content["columns"][0][field] = value
+    edit(folder, format=content)
+    with pytest.raises(SavedModelError, match=f"table format is damaged.*{field}"):
+        narrows.load(folder)
+
+
 def test_weights_of_other_shapes(model, folder):
     _, frame = model
     other = narrows.VariationalAutoencoder(5, training=Training(epochs=1)).fit(frame)

@@ -124,3 +124,11 @@ def test_epochs_are_not_mistaken_for_the_points_of_the_curve():
     for row, epoch in zip(h.rows, (10, 20), strict=True):
         row["epoch"] = epoch
     assert "20 epochs were trained, the loss was recorded 2 times: too few to judge the curve" in said(h)
+
+
+def test_a_validation_that_was_never_finite_is_no_over_fitting():
+    losses = (4.0, 3.0, 2.0, 1.0, 0.5)
+    h = History(rows=[{"epoch": i + 1.0, "loss": v, "validation_loss": math.nan} for i, v in enumerate(losses)])
+    assert "No validation loss was a finite number" in said(h)
+    assert "Over-fitting" not in said(h)
+    assert "settled" not in said(h)

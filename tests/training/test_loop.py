@@ -197,6 +197,49 @@ def test_steps_that_turn_out_slower_than_planned_are_cut_off(monkeypatch):
     assert len(history) >= 1
 
 
+def test_very_slow_steps_are_looked_at_one_by_one(monkeypatch):
+    """At 1 s a step a budget of 10 s is nine steps, though losses are otherwise read every 50 steps at most."""
+    clock = Clock()
+    monkeypatch.setattr("narrows.training.loop.time", clock)
+
+    def tick():
+        clock.now += 1
+
+    module, training = Line(), Training(epochs=100, batch_size=10, time_budget=10.0)
+    history = Loop(module, [Player(module, list(module.parameters()))], training, 0, after_step=tick).fit(
+        line_rows(2_000)
+    )
+    assert history["step"][-1] == 9
+    assert "time budget of 10 s" in history.stopped
+
+
+def test_a_resumed_run_computes_with_as_many_threads_as_it_began_with(tmp_path):
+    settings = Training(epochs=40, batch_size=20, checkpoint=str(tmp_path), checkpoint_every=0)
+    seen, before = [], torch.get_num_threads()
+
+    def stop():
+        if len(list(tmp_path.glob("*.json"))):
+            raise RuntimeError
+
+    def look():
+        seen.append(torch.get_num_threads())
+
+    def loop(after_step):
+        module = Line()
+        return Loop(module, [Player(module, list(module.parameters()))], settings, 0, after_step=after_step)
+
+    try:
+        torch.set_num_threads(1)
+        with pytest.raises(RuntimeError):
+            loop(stop).fit(line_rows())
+        torch.set_num_threads(2)
+        loop(look).fit(line_rows())
+        assert set(seen) == {1}
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+
+
 def test_the_schedule_warms_up_and_ends_at_nothing():
     training = Training(schedule="cosine")
     factors = [training.factor(step, 1000) for step in range(1000)]

@@ -130,6 +130,11 @@ class Diagnosis:
         said = [f"Training diverged: {event}" for event in self.history.events]
         if not said and not np.isfinite(self.train).all():
             said = ["Training diverged: the loss is not a finite number. Try a tenth of the learning rate."]
+        if self.validation.size and not np.isfinite(self.validation).any():
+            said.append(
+                "No validation loss was a finite number, so the last weights were kept: look for extreme values among "
+                "the rows."
+            )
         return said
 
     def nothing_learnt(self) -> list[str]:

@@ -210,7 +210,9 @@ def as_arrow(raw: Any) -> Any:
     """Any table as an Arrow table; columns of arrays are called 0, 1, …"""
     opened = open_table(raw)
     names = opened.names if opened.names is not None else range(len(opened.cells))
-    cells = [c if isinstance(c, pa.Array) else pa.array(np.ascontiguousarray(c), from_pandas=True) for c in opened.cells]
+    cells = [
+        c if isinstance(c, pa.Array) else pa.array(np.ascontiguousarray(c), from_pandas=True) for c in opened.cells
+    ]
     return pa.table(cells, names=[str(n) for n in names])
 
 

@@ -16,6 +16,7 @@ from sklearn.utils import Tags, check_random_state
 from narrows import likelihoods, priors
 from narrows._part import Part
 from narrows.data import Table
+from narrows.data.frames import open_table
 from narrows.data.margins import Floats, Margins
 from narrows.data.where import Condition, check, parse
 from narrows.errors import InvalidData, InvalidParameter, SavedModelError
@@ -116,7 +117,7 @@ class Synthesizer(BaseEstimator):  # type: ignore[misc]
         seed = int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
         margins = Margins.fit(X)
         view = margins.forward(X, seed)
-        if view.num_rows < 2:
+        if open_table(X).rows < 2:
             raise InvalidData("n_samples=1: one sample is not enough to learn from; give at least 2 rows")
         if not view.num_columns:
             raise InvalidData("every column holds one value only: there is nothing to learn from")
@@ -169,9 +170,7 @@ class Synthesizer(BaseEstimator):  # type: ignore[misc]
 
     # --- sampling --------------------------------------------------------------------------------------------
 
-    def sample(
-        self, n: int = 1, where: str | None = None, balance: str | None = None, random_state: Any = None
-    ) -> Any:
+    def sample(self, n: int = 1, where: str | None = None, balance: str | None = None, random_state: Any = None) -> Any:
         """New rows.
 
         Args:

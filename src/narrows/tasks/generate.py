@@ -237,8 +237,7 @@ def generate(source: AnySource, n: int, seed: int) -> list[Any]:
         return source.table(source.draw(n), hash_seed(seed, 14))
 
 
-def generate_where(
-    source: AnySource, n: int, seed: int, accept: Accept, words: str, most: int = 500_000) -> list[Any]:
+def generate_where(source: AnySource, n: int, seed: int, accept: Accept, words: str, most: int = 500_000) -> list[Any]:
     """New rows that meet a condition, by rejection.
 
     Rows are drawn until n are accepted. Where fewer than n of ``most`` are, those found walk: each is encoded, drawn

@@ -24,7 +24,23 @@ from sklearn.neighbors import NearestNeighbors
 import narrows
 from narrows.evaluate.synthesis import synthesis_report
 
-ADULT = ["age", "workclass", "fnlwgt", "education", "education-num", "marital-status", "occupation", "relationship", "race", "sex", "capital-gain", "capital-loss", "hours-per-week", "native-country", "income"]
+ADULT = [
+    "age",
+    "workclass",
+    "fnlwgt",
+    "education",
+    "education-num",
+    "marital-status",
+    "occupation",
+    "relationship",
+    "race",
+    "sex",
+    "capital-gain",
+    "capital-loss",
+    "hours-per-week",
+    "native-country",
+    "income",
+]
 
 
 def adult(folder: Path) -> tuple[pd.DataFrame, str]:
@@ -81,7 +97,7 @@ def smote(train: pd.DataFrame, target: str, seed: int, neighbours: int = 5) -> p
         X = X.fillna(X.mean())
         spread = X.std().replace(0, 1)
         codes = {n: part[n].astype("category") for n in names}
-        step = float(spread.median() / np.median(spread)) / np.sqrt(2)
+        step = 1 / np.sqrt(2)  # in standard units, two different categories are 1 apart
         hot = [pd.get_dummies(c, dummy_na=True).to_numpy(float) * step for c in codes.values()]
         points = np.concatenate([(X / spread).to_numpy(), *hot], axis=1).astype(np.float32)
         near = NearestNeighbors(n_neighbors=neighbours + 1).fit(points).kneighbors(points, return_distance=False)[:, 1:]
@@ -118,8 +134,8 @@ PEERS: dict[str, Callable] = {
     "real rows": real,
 }
 HEAD = (
-    "| generator | seed | shape error % | pair error % | detection | utility (real) | exact copies % (held-out rows %) | "
-    "close % | looks memorised | seconds |\n|---|---|---|---|---|---|---|---|---|---|"
+    "| generator | seed | shape error % | pair error % | detection | utility (real) | exact copies % (held-out rows %) "
+    "| close % | looks memorised | seconds |\n|---|---|---|---|---|---|---|---|---|---|"
 )
 
 

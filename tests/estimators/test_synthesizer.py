@@ -158,6 +158,7 @@ class TestConditions:
         assert sorted(both["kind"].value_counts()) == [30, 30, 30]
         assert (both["price"] > 12).all()
         assert sorted(fitted.sample(40, balance="member", random_state=0)["member"].value_counts()) == [20, 20]
+        assert fitted.sample(20, where="member = 'true'", random_state=0)["member"].all()
         with pytest.raises(InvalidParameter, match="name a column of categories; there are: 'kind'"):
             fitted.sample(5, balance="price")
 
@@ -217,6 +218,14 @@ class TestBadTables:
         made = narrows.Synthesizer(training=Training(epochs=1), random_state=0).fit(table).sample(500)
         assert set(made["b"]) <= set(table["b"])
         assert made["b"].nunique() > 300
+
+    def test_a_condition_on_a_rare_category_holds_for_every_row(self):
+        rng = np.random.default_rng(0)
+        table = pd.DataFrame({"a": rng.normal(size=2000), "b": [f"v{i % 150}" for i in range(2000)]})
+        model = narrows.Synthesizer(training=Training(epochs=1), random_state=0).fit(table)
+        rare = ["v149", "v148", "v147", "v146"]
+        made = model.sample(120, where=f"b IN ({', '.join(map(repr, rare))})", random_state=0)
+        assert set(made["b"]) <= set(rare)
 
     def test_nothing_to_learn_from(self):
         with pytest.raises(InvalidData, match="one value only"):

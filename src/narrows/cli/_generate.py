@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -113,17 +113,23 @@ def _fit(request: Request, train: Any) -> Any:
 
 
 def _report(synthesizer: Any, made: Any, parts: tuple[Any, Any], request: Request) -> Any:
-    from narrows.evaluate.synthesis import synthesis_report
+    from narrows.evaluate import copying, synthesis_report
     from narrows.report import count
 
     train, held = parts
     whole = request.where is None and request.balance is None
-    # rows under a condition are not meant to look like the table: the model's unconditional rows are measured
+    # rows under a condition are not meant to look like the table
     shown = made if whole else synthesizer.sample(min(count(train), SAMPLED), random_state=request.seed)
     if not whole:
-        say("note: the report is of rows without the condition, since those under it are not meant to be like the data")
+        say(
+            "note: all but the copying check is measured on rows without the condition, since those under it are not "
+            "meant to be like the data"
+        )
     target = request.target if request.target is not None else _target(train)
-    return synthesis_report(train, shown, held if count(held) else None, target, request.seed)
+    report = synthesis_report(train, shown, held if count(held) else None, target, request.seed)
+    if whole or report.copying is None:
+        return report
+    return replace(report, copying=copying(train, made, held, request.seed))
 
 
 def _target(table: Any) -> str | None:

@@ -1,9 +1,10 @@
 """Margins: every column of a table as what a generator can model, and exactly back.
 
-A column of numbers may have blanks, values that many rows share (0 capital gain, 40 hours), and a rest that varies. The
-model sees it as a *state* (a category: blank, which shared value, or "varies") beside a *rest*, a standard normal score
-that is blank where the state says all. Going back, scores pass through the column's own quantiles, so ranges, whole
-numbers, decimals and ties are those of the data. Categories keep their own states; rare ones are one state between them.
+A column of numbers may have blanks, values that many rows share (0 capital gain, 40 hours), and a rest that varies.
+The model sees it as a *state* (a category: blank, which shared value, or "varies") beside a *rest*, a standard normal
+score that is blank where the state says all. Going back, scores pass through the column's own quantiles, so ranges,
+whole numbers, decimals and ties are those of the data. Categories keep their own states; rare ones are one state
+between them.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from numpy.typing import NDArray
 from scipy.special import ndtr, ndtri
 
 from narrows.data.columns import Column
-from narrows.data.frames import Container, Name, close_table, open_table
+from narrows.data.frames import Name, close_table, open_table
 from narrows.data.table import Table, TableFormat
 from narrows.errors import SavedModelError
 
@@ -111,7 +112,8 @@ class Margin:
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> Margin:
         """The margin that ``to_config`` described."""
-        return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in config.items()})
+        values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in config.items()}
+        return cls(**values)
 
 
 @dataclass(frozen=True)
@@ -207,18 +209,13 @@ class Margins:
 
 
 def as_arrow(raw: Any) -> Any:
-    """Any table as an Arrow table; columns of arrays are called 0, 1, …"""
+    """Any table as an Arrow table; columns of arrays are called 0, 1, …."""
     opened = open_table(raw)
     names = opened.names if opened.names is not None else range(len(opened.cells))
     cells = [
         c if isinstance(c, pa.Array) else pa.array(np.ascontiguousarray(c), from_pandas=True) for c in opened.cells
     ]
     return pa.table(cells, names=[str(n) for n in names])
-
-
-def container_of(format_: TableFormat) -> Container:
-    """The kind of table that a format gives back."""
-    return format_.container
 
 
 def _cells(format_: TableFormat, raw: Any) -> list[tuple[Floats, NDArray[np.bool_]]]:

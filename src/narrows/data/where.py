@@ -14,7 +14,7 @@ from __future__ import annotations
 import difflib
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -79,7 +79,8 @@ class Both(Condition):
         """Three-valued AND or OR."""
         found = [p.truth(table) for p in self.parts]
         true, false = np.stack([t for t, _ in found]), np.stack([f for _, f in found])
-        return (true.any(0), false.all(0)) if self.any else (true.all(0), false.any(0))
+        joined = (true.any(0), false.all(0)) if self.any else (true.all(0), false.any(0))
+        return np.asarray(joined[0]), np.asarray(joined[1])
 
     def columns(self) -> set[str]:
         """The columns of all parts."""
@@ -143,7 +144,7 @@ class Compare(Condition):
         return (self.value,) if self.sign in ("=", "==") else ()
 
 
-def check(condition: Condition, kinds: dict[str, Any], categories: dict[str, Sequence[str]]) -> None:
+def check(condition: Condition, kinds: Mapping[str, Any], categories: Mapping[str, Sequence[str]]) -> None:
     """Check a condition before any row is drawn.
 
     Args:
@@ -158,7 +159,9 @@ def check(condition: Condition, kinds: dict[str, Any], categories: dict[str, Seq
     condition.truth(pa.table({name: pa.nulls(0, kind) for name, kind in kinds.items()}))
     for test in _tests(condition):
         known = categories.get(test.column)
-        for value in () if known is None else test.wanted():
+        if known is None:
+            continue
+        for value in test.wanted():
             if str(value) not in known:
                 shown = ", ".join(map(repr, _nearest(str(value), known, _SHOWN)))
                 more = f" and {len(known) - _SHOWN} more" if len(known) > _SHOWN else ""

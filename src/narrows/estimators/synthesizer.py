@@ -31,7 +31,7 @@ COMPONENTS = 50
 
 
 @final
-class Synthesizer(BaseEstimator):  # type: ignore[misc]
+class Synthesizer(BaseEstimator):
     """Makes up rows of a table: types, ranges, whole numbers, categories and blanks like the original's.
 
     Every column is modelled as a state (blank, a value that many rows share, "varies") and a score (see
@@ -230,7 +230,9 @@ class Synthesizer(BaseEstimator):  # type: ignore[misc]
             raise InvalidParameter(f"where={where!r}: give text such as \"age > 40 AND sex = 'Female'\"")
         condition = parse(where)
         table = self._source().empty()
-        check(condition, dict(zip(table.column_names, table.schema.types, strict=True)), self._categories())
+        kinds = dict(zip(table.column_names, table.schema.types, strict=True))
+        # booleans are written in several ways, and say so themselves
+        check(condition, kinds, {n: v for n, v in self._categories().items() if not pa.types.is_boolean(kinds[n])})
         return condition
 
     def _categories(self) -> dict[str, list[str]]:

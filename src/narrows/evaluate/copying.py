@@ -55,8 +55,8 @@ class Copying:
     def sentences(self) -> list[str]:
         """The check in plain words."""
         lines = [
-            f"{self.copies:,} of them ({self.exact:.2%}) are exact copies of training rows; of real rows that were held "
-            f"out {self.exact_real:.2%} are.",
+            f"{self.copies:,} of them ({self.exact:.2%}) are exact copies of training rows; of real rows that were "
+            f"held out {self.exact_real:.2%} are.",
             f"Their median distance to the closest training row is {self.distance:.3g}, that of held-out real rows "
             f"{self.distance_real:.3g}; {self.close:.1%} are closer than nearly all held-out rows "
             f"(expected: {self.close_real:.1%}).",

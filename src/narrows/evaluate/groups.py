@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -180,7 +181,7 @@ def _quartiles(
     edges = np.unique(np.quantile(given, np.linspace(0, 1, QUANTILES + 1))) if len(given) else np.zeros(1)
     inner = edges[1:-1]
     ends = [f"{e:g}" for e in edges]
-    names = [f"{a} to {b}" for a, b in zip(ends[:-1], ends[1:], strict=True)] or [ends[0]]
+    names = [f"{a} to {b}" for a, b in itertools.pairwise(ends)] or [ends[0]]
     blank = len(names)
     parts = [real] if made is None else [real, made]
     found = [np.where(np.isnan(x), blank, np.searchsorted(inner, x, "left")).astype(np.int64) for x in parts]

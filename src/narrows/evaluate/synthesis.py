@@ -309,7 +309,7 @@ def synthesis_report(
     rows = tables[1].rows
     parts = alike(*(_part(t, MOST, seed) for t in tables))
     a, b = parts[0], parts[1]
-    scores = (None, None)
+    scores: tuple[float | None, float | None] = (None, None)
     if held_out is not None and target is not None:
         scores = (utility(b, parts[2], target, seed), utility(a, parts[2], target, seed))
     return SynthesisReport(
@@ -369,9 +369,9 @@ def _binned(a: NDArray[Any], b: NDArray[Any]) -> tuple[NDArray[np.int64], NDArra
 
 def _correlation(pairs: NDArray[np.float64]) -> float:
     whole = pairs[~np.isnan(pairs).any(axis=1)]
-    if len(whole) < 2 or (whole == whole[0]).all(axis=0).any():
+    if len(whole) < 2 or bool((whole == whole[0]).all(axis=0).any()):
         return float("nan")
-    return float(np.corrcoef(whole.T)[0, 1])
+    return float(np.asarray(np.corrcoef(whole.T))[0, 1])
 
 
 def _features(a: Columns, b: Columns) -> list[NDArray[np.float64]]:

@@ -1,4 +1,4 @@
-"""Generate rows of a table: a prior fitted to draws of the codes, rows drawn from it, and rows that meet a condition."""
+"""Generate rows of a table: a prior fitted to draws of the codes, rows drawn from it, rows that meet a condition."""
 
 from __future__ import annotations
 
@@ -258,13 +258,13 @@ def generate_where(source: AnySource, n: int, seed: int, accept: Accept, words: 
     Raises:
         InvalidData: If none of the rows drawn meets the condition.
     """
-    found: list[Tensor] = []
+    kept: list[_Drawn] = []
     count = tried = 0
     with seeded(hash_seed(seed, 13)):
         for size in _sizes(n, most):
-            values, kept = _accepted(source, source.draw(size), hash_seed(seed, 15, tried), accept)
-            found.append(values)
-            tried, count = tried + size, count + kept
+            drawn = _Drawn.of(source, source.draw(size), hash_seed(seed, 15, tried))
+            kept.append(drawn.take(np.flatnonzero(accept(drawn.cells))))
+            tried, count = tried + size, count + len(kept[-1].values)
             if count >= n:
                 break
         if count == 0:
@@ -272,10 +272,29 @@ def generate_where(source: AnySource, n: int, seed: int, accept: Accept, words: 
                 f"where {words}: none of {tried:,} rows drawn meets this (fewer than {3 / tried:.4%} of the model's "
                 "rows do, with 95 % confidence): ask for something less rare"
             )
-        values = torch.cat(found)[:n]
-        if count < n:
-            values = _grow(source, values, n, seed, accept)
-    return source.table(values, hash_seed(seed, 14))
+        found = _Drawn.joined(kept).take(np.arange(n) % count)
+        return (_grow(source, found, seed, accept) if count < n else found).cells
+
+
+@dataclass(frozen=True)
+class _Drawn:
+    """Rows as drawn and as cells: what is drawn by frequency alone (a rare category) is only in the cells."""
+
+    values: Tensor
+    cells: list[Any]
+
+    @classmethod
+    def of(cls, source: AnySource, values: Tensor, seed: int) -> _Drawn:
+        return cls(values, source.table(values, seed))
+
+    @classmethod
+    def joined(cls, parts: list[_Drawn]) -> _Drawn:
+        columns = zip(*(p.cells for p in parts), strict=True)
+        return cls(torch.cat([p.values for p in parts]), [pa.concat_arrays(list(c)) for c in columns])
+
+    def take(self, places: NDArray[Any]) -> _Drawn:
+        index = pa.array(places, pa.int64())
+        return _Drawn(self.values[torch.from_numpy(places)], [c.take(index) for c in self.cells])
 
 
 def _sizes(n: int, most: int) -> Iterator[int]:
@@ -286,15 +305,9 @@ def _sizes(n: int, most: int) -> Iterator[int]:
         size = min(2 * size, 4 * BATCH)
 
 
-def _accepted(source: AnySource, values: Tensor, seed: int, accept: Accept) -> tuple[Tensor, int]:
-    mask = torch.from_numpy(accept(source.table(values, seed)))
-    return values[mask], int(mask.sum())
-
-
-def _grow(source: AnySource, values: Tensor, n: int, seed: int, accept: Accept, steps: int = 10) -> Tensor:
-    values = values[torch.arange(n) % len(values)]
+def _grow(source: AnySource, rows: _Drawn, seed: int, accept: Accept, steps: int = 10) -> _Drawn:
+    n = len(rows.values)
     for step in range(steps):
-        new = source.walk(values)
-        mask = torch.from_numpy(accept(source.table(new, hash_seed(seed, 16, step))))
-        values = torch.where(mask.unsqueeze(1), new, values)
-    return values
+        new = _Drawn.of(source, source.walk(rows.values), hash_seed(seed, 16, step))
+        rows = _Drawn.joined([rows, new]).take(np.arange(n) + n * accept(new.cells))
+    return rows

@@ -200,7 +200,8 @@ def parse(text: str) -> Condition:
 
     Example:
         ```python
-        parse("age BETWEEN 30 AND 40 AND NOT sex IN ('Male')").mask(table)
+        table = pa.table({"age": [35, 35, 50], "sex": ["Female", "Male", "Female"]})
+        parse("age BETWEEN 30 AND 40 AND NOT sex IN ('Male')").mask(table).sum()  # 1
         ```
     """
     reader = _Reader(text, _tokens(text))

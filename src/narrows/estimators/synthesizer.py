@@ -52,8 +52,9 @@ class Synthesizer(BaseEstimator):
 
     Example:
         ```python
-        synthesizer = Synthesizer(random_state=0).fit(table)
-        synthesizer.sample(1000, where="age > 40 AND sex = 'Female'", random_state=0)
+        table = pa.table({"age": list(range(20, 70)) * 4, "sex": ["Female", "Male"] * 100})
+        synthesizer = Synthesizer(training=Training(epochs=2), random_state=0).fit(table)
+        synthesizer.sample(10, where="age > 40 AND sex = 'Female'", random_state=0).num_rows  # 10
         ```
 
     References:

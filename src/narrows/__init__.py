@@ -17,6 +17,7 @@ if TYPE_CHECKING:
         ContractiveAutoencoder,
         DenoisingAutoencoder,
         SparseAutoencoder,
+        Synthesizer,
         VariationalAutoencoder,
         load,
     )
@@ -27,6 +28,7 @@ _HOMES = {
     "ContractiveAutoencoder": "estimators",
     "DenoisingAutoencoder": "estimators",
     "SparseAutoencoder": "estimators",
+    "Synthesizer": "estimators",
     "Training": "training",
     "VariationalAutoencoder": "estimators",
     "load": "estimators",
@@ -54,6 +56,7 @@ __all__ = [
     "ContractiveAutoencoder",
     "DenoisingAutoencoder",
     "SparseAutoencoder",
+    "Synthesizer",
     "Training",
     "VariationalAutoencoder",
     "__version__",

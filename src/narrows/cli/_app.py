@@ -349,6 +349,60 @@ def interpolate(
 
 
 @app.command()
+def generate(
+    source: Annotated[
+        str,
+        typer.Argument(metavar="MODEL|SOURCE", help="A model's folder, or a table to learn first.", show_default=False),
+    ],
+    out: Annotated[
+        str, typer.Option("--out", "-o", metavar="FILE", help=".csv, .parquet, .json or .npz.", show_default=False)
+    ],
+    number: Annotated[int, typer.Option("--number", "-n", min=1, metavar="N", help="How many rows.")] = 1000,
+    where: Annotated[
+        str | None,
+        typer.Option(metavar="CONDITION", help="Such as \"education='Masters' and age>40\": parsed, never pasted."),
+    ] = None,
+    balance: Annotated[
+        str | None, typer.Option(metavar="COLUMN", help="Equally many rows of each of its categories.")
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Equal seeds give equal rows.")] = 0,
+    against: Annotated[
+        str | None, typer.Option(metavar="SOURCE", help="The table that MODEL was fitted on, for the report.")
+    ] = None,
+    target: Annotated[
+        str | None,
+        typer.Option(metavar="COLUMN", help="What a model is to predict, for the report; else the last category."),
+    ] = None,
+    save: Annotated[str | None, typer.Option(metavar="DIR", help="Keep the model that was learnt.")] = None,
+    sql: Sql = None,
+    epochs: Annotated[int | None, typer.Option(min=1, metavar="N", help="Passes over the rows, at most.")] = None,
+    time_budget: Annotated[str | None, typer.Option(metavar="TIME", help="90s, 5m: training at most.")] = None,
+    json: Json = False,
+) -> None:
+    """Write made-up rows of a table, under conditions if asked for, and say how good they are."""
+    from narrows.cli import _generate, _words
+
+    seconds = _words.seconds(time_budget)
+    request = _generate.Request(source, out, number, where, balance, seed, against, target, save, sql, epochs, seconds)
+    _generate.generate(request, Output(json))
+
+
+@app.command()
+def evaluate(
+    model: Model,
+    source: Source,
+    by: Annotated[str, typer.Option(metavar="COLUMN", help="The column that makes the groups.", show_default=False)],
+    sql: Sql = None,
+    seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Equal seeds give equal numbers.")] = 0,
+    json: Json = False,
+) -> None:
+    """Say how well each group of rows is modelled, and whether samples give it its share."""
+    from narrows.cli import _generate
+
+    _generate.evaluate(model, source, by, sql, seed, Output(json))
+
+
+@app.command()
 def export(
     model: Model,
     onnx: Annotated[

@@ -93,7 +93,9 @@ def export(wanted: Wanted, output: Output) -> None:
 def _load(wanted: Wanted) -> Any:
     from narrows._saved import describe
 
-    describe(wanted.model)  # says what is wrong with the folder before torch is imported
+    content = describe(wanted.model)  # says what is wrong with the folder before torch is imported
+    if content.get("task") is not None:
+        raise InvalidParameter(f"{wanted.model!r} holds a synthesizer: it makes up rows, with narrows generate")
     from narrows.estimators import load
 
     return load(wanted.model)

@@ -9,6 +9,7 @@ from narrows.estimators.autoencoder import (
     SparseAutoencoder,
     VariationalAutoencoder,
 )
+from narrows.estimators.synthesizer import Synthesizer
 
 __all__ = [
     "Autoencoder",
@@ -17,6 +18,7 @@ __all__ = [
     "DenoisingAutoencoder",
     "NotFitted",
     "SparseAutoencoder",
+    "Synthesizer",
     "VariationalAutoencoder",
     "load",
 ]

@@ -26,8 +26,20 @@ from narrows.estimators._choose import Choices
 from narrows.training import History
 
 
-def save(model: BaseModel, folder: Path, metrics: Mapping[str, Any] | None = None) -> Path:
-    """Write a fitted model. ``model.json`` comes last and by rename: until then an older model stays as it was."""
+def save(
+    model: BaseModel, folder: Path, metrics: Mapping[str, Any] | None = None, task: Mapping[str, Any] | None = None
+) -> Path:
+    """Write a fitted model. ``model.json`` comes last and by rename: until then an older model stays as it was.
+
+    Args:
+        model: A fitted estimator.
+        folder: Where to.
+        metrics: Numbers to keep with it.
+        task: What a task estimator over this model needs beside it, as plain JSON; ``"estimator"`` names its class.
+
+    Returns:
+        The folder.
+    """
     if folder.exists() and not folder.is_dir():
         raise SavedModelError(f"{folder} is a file; a model is saved into a folder")
     folder.mkdir(parents=True, exist_ok=True)
@@ -39,6 +51,9 @@ def save(model: BaseModel, folder: Path, metrics: Mapping[str, Any] | None = Non
     weights = f"weights-{digest[:16]}.safetensors"
     draft.replace(folder / weights)
     content = _describe(model, weights, digest, state, metrics)
+    if task is not None:
+        content = {name: value for name, value in content.items() if name != "checksum"} | {"task": dict(task)}
+        content["checksum"] = checksum(content)
     files.write_text(folder / "README.md", _card(content))
     files.write_json(folder / MODEL, content)
     for old in folder.glob("weights-*.safetensors"):
@@ -72,7 +87,7 @@ def _describe(
     return {**content, "checksum": checksum(content)}
 
 
-def load(folder: str | os.PathLike[str], device: str = "cpu") -> BaseModel:
+def load(folder: str | os.PathLike[str], device: str = "cpu") -> Any:
     """Read a model that ``save`` wrote.
 
     Only registered parts are built, every shape and hash is checked, and nothing in the folder is executed.
@@ -95,11 +110,23 @@ def load(folder: str | os.PathLike[str], device: str = "cpu") -> BaseModel:
     content = describe(folder)
     state = _weights(Path(folder), content)
     try:
-        return _rebuild(content, state, device)
+        model = _rebuild(content, state, device)
+        return model if content.get("task") is None else _task(model, content["task"])
     except SavedModelError:
         raise
     except (NarrowsError, KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
         raise SavedModelError(f"{Path(folder) / MODEL} does not describe a model that can be built: {error}") from error
+
+
+def _task(model: BaseModel, task: Mapping[str, Any]) -> Any:
+    """The task estimator that was saved over a model."""
+    from narrows.estimators.synthesizer import Synthesizer
+
+    kinds = {"Synthesizer": Synthesizer}
+    kind = kinds.get(str(task["estimator"]))
+    if kind is None:
+        raise SavedModelError(f"unknown estimator {task['estimator']!r}; known: {', '.join(sorted(kinds))}")
+    return kind._from_task(model, task)
 
 
 def _weights(folder: Path, content: Mapping[str, Any]) -> dict[str, Tensor]:

@@ -2,26 +2,50 @@
 
 from __future__ import annotations
 
+from narrows.evaluate._columns import Columns, columns
 from narrows.evaluate.baselines import Comparison, Result, compare, compare_arrays
 from narrows.evaluate.codes import CodeHealth, CodeMap, active_units, code_health
+from narrows.evaluate.copying import Copying, copying
+from narrows.evaluate.groups import Group, GroupReport, group_report
 from narrows.evaluate.intervals import Estimate, bootstrap
 from narrows.evaluate.metrics import accuracy, explained_variance, psnr, r2, row_errors, squared_error
+from narrows.evaluate.synthesis import (
+    SynthesisReport,
+    column_shapes,
+    detection,
+    pair_trends,
+    synthesis_report,
+    utility,
+)
 
 __all__ = [
     "CodeHealth",
     "CodeMap",
+    "Columns",
     "Comparison",
+    "Copying",
     "Estimate",
+    "Group",
+    "GroupReport",
     "Result",
+    "SynthesisReport",
     "accuracy",
     "active_units",
     "bootstrap",
     "code_health",
+    "column_shapes",
+    "columns",
     "compare",
     "compare_arrays",
+    "copying",
+    "detection",
     "explained_variance",
+    "group_report",
+    "pair_trends",
     "psnr",
     "r2",
     "row_errors",
     "squared_error",
+    "synthesis_report",
+    "utility",
 ]

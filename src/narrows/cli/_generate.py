@@ -1,0 +1,199 @@
+"""``narrows generate`` and ``narrows evaluate``: made-up rows with their report, and fairness of the fit."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from narrows.cli import _write
+from narrows.cli._group import say
+from narrows.cli._output import Output
+from narrows.errors import InvalidParameter
+
+HELD_OUT = 0.1
+FEW = 20  # kinds of a column that a model can be asked to predict
+SAMPLED = 10_000  # rows made up to compare groups' shares
+
+
+@dataclass(frozen=True)
+class Request:
+    """What ``narrows generate`` was asked for."""
+
+    source: str
+    out: str
+    number: int
+    where: str | None = None
+    balance: str | None = None
+    seed: int = 0
+    against: str | None = None
+    target: str | None = None
+    save: str | None = None
+    sql: str | None = None
+    epochs: int | None = None
+    time_budget: float | None = None
+
+
+def generate(request: Request, output: Output) -> None:
+    """Make up rows of a model, or of a table that is learnt first; write them and say how good they are."""
+    _check(request)
+    if _is_model(request.source):
+        synthesizer = _load(request.source)
+        parts = None if request.against is None else _halves(request.against, None, request.seed)
+    else:
+        parts = _halves(request.source, request.sql, request.seed)
+        synthesizer = _fit(request, parts[0])
+    made = synthesizer.sample(request.number, request.where, request.balance, request.seed)
+    report = None
+    if parts is not None:
+        report = _report(synthesizer, made, parts, request)
+    if request.save is not None and parts is not None:
+        assert report is not None
+        synthesizer.save(request.save, {"report": report.sentences()})
+    line = _write.write_rows(made, request.out, images=False)
+    _tell(request, report, output)
+    output.result(
+        {"out": request.out, "rows": request.number, "report": None if report is None else report.to_dict()}, line
+    )
+
+
+def _check(request: Request) -> None:
+    if Path(request.out).suffix.lower() in ("", ".png"):
+        raise InvalidParameter(f"--out {request.out!r}: end the name in .csv, .parquet, .json or .npz")
+    model = _is_model(request.source)
+    if not model and request.against is not None:
+        raise InvalidParameter("--against goes with a model; a table is compared with its own held-out rows")
+    if model and (request.save is not None or request.sql is not None):
+        raise InvalidParameter("--save and --sql go with a table that is learnt first, not with a saved model")
+    if request.where is not None:
+        from narrows.data.where import parse
+
+        parse(request.where)  # what cannot be read is refused before anything is learnt
+
+
+def _is_model(source: str) -> bool:
+    from narrows._saved import MODEL
+
+    return (Path(source) / MODEL).is_file()
+
+
+def _load(folder: str) -> Any:
+    from narrows.estimators import Synthesizer, load
+
+    model = load(folder)
+    return model if isinstance(model, Synthesizer) else Synthesizer.from_model(model)
+
+
+def _halves(source: str, sql: str | None, seed: int) -> tuple[Any, Any]:
+    from narrows.data import open_source
+    from narrows.report import count, hold_out, take
+
+    found = open_source(source, sql=sql)
+    if found.kind != "table":
+        raise InvalidParameter(f"{source!r} holds images; narrows generate makes up rows of tables")
+    train, held = hold_out(count(found.data), seed, HELD_OUT)
+    return take(found.data, train), take(found.data, held)
+
+
+def _fit(request: Request, train: Any) -> Any:
+    from narrows.estimators import Synthesizer
+    from narrows.training import Training
+
+    if request.where is not None or request.balance is not None:
+        from narrows.data.margins import as_arrow
+        from narrows.data.where import check, parse
+
+        table = as_arrow(train)
+        if request.balance is not None and request.balance not in table.column_names:
+            raise InvalidParameter(f"--balance {request.balance!r}: there is no such column")
+        if request.where is not None:
+            check(parse(request.where), dict(zip(table.column_names, table.schema.types, strict=True)), {})
+    training = Training(epochs=request.epochs, time_budget=request.time_budget)
+    return Synthesizer(training=training, random_state=request.seed).fit(train)
+
+
+def _report(synthesizer: Any, made: Any, parts: tuple[Any, Any], request: Request) -> Any:
+    from narrows.evaluate import copying, synthesis_report
+    from narrows.report import count
+
+    train, held = parts
+    whole = request.where is None and request.balance is None
+    # rows under a condition are not meant to look like the table
+    shown = made if whole else synthesizer.sample(min(count(train), SAMPLED), random_state=request.seed)
+    if not whole:
+        say(
+            "note: all but the copying check is measured on rows without the condition, since those under it are not "
+            "meant to be like the data"
+        )
+    target = request.target if request.target is not None else _target(train)
+    report = synthesis_report(train, shown, held if count(held) else None, target, request.seed)
+    if whole or report.copying is None:
+        return report
+    return replace(report, copying=copying(train, made, held, request.seed))
+
+
+def _target(table: Any) -> str | None:
+    """The last column of two to twenty categories: what a model can be asked to predict."""
+    from narrows.evaluate import columns
+
+    found = columns(table)
+    for name in reversed(found.cells):
+        if not found.numeric(name) and 2 <= len(set(found.cells[name]) - {None}) <= FEW:
+            return name
+    return None
+
+
+def _tell(request: Request, report: Any, output: Output) -> None:
+    if report is not None:
+        output.head("How good these rows are")
+        output.points(report.sentences())
+        return
+    from narrows._saved import describe
+
+    said = describe(request.source).get("metrics", {}).get("report")
+    if isinstance(said, list):
+        output.head("How good this model's rows were when it was fitted")
+        output.points(map(str, said))
+    else:
+        output.say("no report: name the table that the model was fitted on, --against SOURCE, to compare with it")
+
+
+# --- narrows evaluate ----------------------------------------------------------------------------------------
+
+
+def evaluate(model: str, source: str, by: str, sql: str | None, seed: int, output: Output) -> None:
+    """Reconstruction error and share of samples per group of a column."""
+    from narrows.data import open_source
+    from narrows.evaluate import columns, group_report
+
+    synthesizer = _load(model)
+    data = open_source(source, sql=sql).data
+    found = columns(data)
+    if by not in found.cells:
+        raise InvalidParameter(f"--by {by!r}: there is no such column; there are {', '.join(map(repr, found.cells))}")
+    errors, known = _errors(synthesizer, data)
+    made = columns(synthesizer.sample(SAMPLED, random_state=seed)).cells[by] if by in known else None
+    report = group_report(by, found.cells[by], errors, made, seed=seed)
+    rows = [
+        (
+            g.name,
+            f"{g.rows:,}",
+            f"{g.share.value:.1%}",
+            "" if g.made is None else f"{g.made.value:.1%} [{g.made.low:.1%}, {g.made.high:.1%}]",
+            str(g.error),
+        )
+        for g in report.groups
+    ]
+    output.table([by, "rows", "of the data", "of samples", "error, nats per row"], rows, right=(1, 2, 3, 4))
+    output.points(report.sentences())
+    output.result(report.to_dict())
+
+
+def _errors(synthesizer: Any, data: Any) -> tuple[Any, list[str]]:
+    """−log p(x|z) of every row, and the columns that the model knows."""
+    margins, model = synthesizer.margins_, synthesizer.model_
+    format_ = model.format_ if margins is None else margins.format
+    known = [str(c.name) for c in format_.columns]
+    if hasattr(data, "select") and set(known) <= set(data.column_names):
+        data = data.select(known)
+    return -model.score_samples(data if margins is None else margins.forward(data, 0)), known

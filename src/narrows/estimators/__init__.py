@@ -9,12 +9,14 @@ from narrows.estimators.autoencoder import (
     SparseAutoencoder,
     VariationalAutoencoder,
 )
+from narrows.estimators.imputer import Imputer
 
 __all__ = [
     "Autoencoder",
     "BaseModel",
     "ContractiveAutoencoder",
     "DenoisingAutoencoder",
+    "Imputer",
     "NotFitted",
     "SparseAutoencoder",
     "VariationalAutoencoder",

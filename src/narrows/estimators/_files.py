@@ -22,6 +22,7 @@ from narrows.data import image as _image  # noqa: F401  (registers the formats t
 from narrows.errors import NarrowsError, SavedModelError
 from narrows.estimators._base import BaseModel, _initial
 from narrows.estimators._choose import Choices
+from narrows.estimators._imputer_files import rebuild as rebuild_imputer
 from narrows.training import History
 
 
@@ -71,7 +72,7 @@ def _describe(
     return {**content, "checksum": checksum(content)}
 
 
-def load(folder: str | os.PathLike[str], device: str = "cpu") -> BaseModel:
+def load(folder: str | os.PathLike[str], device: str = "cpu") -> Any:
     """Read a model that ``save`` wrote.
 
     Only registered parts are built, every shape and hash is checked, and nothing in the folder is executed.
@@ -94,6 +95,8 @@ def load(folder: str | os.PathLike[str], device: str = "cpu") -> BaseModel:
     content = describe(folder)
     state = _weights(Path(folder), content)
     try:
+        if content["estimator"] == "Imputer":
+            return rebuild_imputer(content, state)
         return _rebuild(content, state, device)
     except SavedModelError:
         raise

@@ -298,10 +298,14 @@ class Imputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
             order = [place[str(name)] for name in opened.names]
             columns, values = [columns[j] for j in order], values[:, order]
         still = [
-            c.name for c, cells in zip(columns, opened.cells, strict=True) if c.kind == "blank" and blank_cells(cells).any()
+            c.name
+            for c, cells in zip(columns, opened.cells, strict=True)
+            if c.kind == "blank" and blank_cells(cells).any()
         ]
         if still:
-            warnings.warn(DataWarning(f"columns {still!r} were blank throughout in training: they stay blank"), stacklevel=3)
+            warnings.warn(
+                DataWarning(f"columns {still!r} were blank throughout in training: they stay blank"), stacklevel=3
+            )
         return fill_cells(X, columns, values.double().numpy())
 
     def __sklearn_tags__(self) -> Tags:

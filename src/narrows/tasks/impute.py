@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from narrows._types import Layout, Rows
 from narrows.likelihoods.discrete import CategoricalDistribution
@@ -23,7 +23,7 @@ from narrows.training import Training
 from narrows.training.seeds import hash_seed
 
 HELD = 0.1  # share of the observed cells that is hidden to weigh and to calibrate
-SHRINK = (0.005, 0.03, 0.1)
+SHRINK = (0.0, 0.01, 0.05)
 CHUNK = 256
 NEIGHBOURS, REFERENCES = 16, 5_000
 PRIOR_CELLS = 30.0  # how many cells the belief counts that a column's weights are those of all columns
@@ -74,7 +74,11 @@ class Candidates:
         """What the candidates are called."""
         if self.model is not None:
             return ["model"]
-        return ["straight line", *(["network"] if self.refiners else []), *(["similar rows", "matching rows"] if self.known else [])]
+        return [
+            "straight line",
+            *(["network"] if self.refiners else []),
+            *(["similar rows", "matching rows"] if self.known else []),
+        ]
 
     def line(self, x: Tensor, observed: Tensor, spread: bool = False) -> tuple[Tensor, Tensor]:
         """Filled features ``(B, D)`` and standard deviations ``(B, D)`` by the straight line."""
@@ -291,7 +295,7 @@ def learn_filler(
     if members:
         copies = masked_copies(shown, layout, candidates.inputs, seed)
         validation = _validation(candidates, rows, shown, held)
-        part = network or Dense(widths=(128, 128), dropout=0.1)
+        part = network or default_network()
         refiners = tuple(
             train_refiner(features, part, copies, validation, training, hash_seed(seed, 2, i)) for i in range(members)
         )
@@ -300,7 +304,8 @@ def learn_filler(
     weights, residuals = weigh(candidates, rows, shown, held)
     # the networks stay; the rest is learnt again from all that is observed
     x, seen = features.expand(rows)
-    gaussian = fit_gaussian(x[:, candidates.frequent], seen[:, candidates.frequent], shrink, seed)
+    at, start = candidates.frequent, candidates.gaussian
+    gaussian = fit_gaussian(x[:, at], seen[:, at], seed, None if start.diagonal else start).shortened(shrink)
     final = Candidates(features, _marginal(features, x, seen), gaussian, candidates.frequent, candidates.refiners)
     final = _with_known(final, rows, seed)
     return Filler(final, weights, residuals, int(held.sum()), _notes(final, weights, held))
@@ -327,16 +332,22 @@ def from_module(module: AutoencoderModule, rows: Rows, seed: int = 0) -> Filler:
     return Filler(candidates, weights, residuals, int(held.sum()), ["filled by the given model, pass after pass"])
 
 
+def default_network() -> Network:
+    """What refines when nothing else is asked for."""
+    return Dense(widths=(128, 128), dropout=0.1)
+
+
 def _line(features: Features, rows: Rows, shown: Rows, held: Tensor, seed: int) -> tuple[Candidates, float]:
     """The straight line whose correlations are shortened as hidden cells like best."""
     x, seen = features.expand(shown)
     marginal, frequent = _marginal(features, x, seen), features.frequent(x)
     truth, _ = features.expand(rows)
     judged = held[:, features.column]
-    some = torch.randperm(len(x), generator=torch.Generator().manual_seed(seed))[:2000]
+    some = torch.randperm(len(x), generator=torch.Generator().manual_seed(seed))[:1000]
     best: tuple[float, Candidates, float] | None = None
+    fitted = fit_gaussian(x[:, frequent], seen[:, frequent], seed)
     for shrink in SHRINK:
-        gaussian = fit_gaussian(x[:, frequent], seen[:, frequent], shrink, seed)
+        gaussian = fitted.shortened(shrink)
         candidates = Candidates(features, marginal, gaussian, frequent)
         error = candidates.fill(shown.take(some))[:, 0] - truth[some]
         value = float(torch.where(judged[some], error.square(), 0).sum())
@@ -433,8 +444,3 @@ def _nnls(a: np.ndarray, y: np.ndarray, towards: np.ndarray) -> np.ndarray:
 def _notes(candidates: Candidates, weights: Tensor, held: Tensor) -> list[str]:
     shares = ", ".join(f"{n} {float(w):.2f}" for n, w in zip(candidates.names, weights.mean(0), strict=True))
     return [f"{int(held.sum())} observed cells were hidden to weigh the ways to fill; mean weights: {shares}"]
-
-
-def modules(filler: Filler) -> list[nn.Module]:
-    """The networks of a filler."""
-    return [*filler.candidates.refiners]

@@ -33,8 +33,8 @@ class Imputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
     """Fills the blanks of a table of numbers and categories; a drop-in for scikit-learn's ``IterativeImputer``.
 
     A normal distribution gives the straight-line filling, networks trained on rows with cells hidden at many rates
-    improve on it, and similar rows are looked up; cells that were hidden from all three say how much each counts, column
-    by column, and how far off the filling is. Observed cells never change, bit for bit.
+    improve on it, and similar rows are looked up; cells that were hidden from all three say how much each counts,
+    column by column, and how far off the filling is. Observed cells never change, bit for bit.
 
     What is assumed: that, given the observed cells, whether a cell is blank does not depend on what it would hold
     (missing at random). Where it does (high incomes kept back), no method can see that from the data alone.
@@ -165,7 +165,8 @@ class Imputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
             model.fit(X)
             self._take(model, model.format_, _filler_of(model, X, seed), seed)
             return self
-        format_ = (self.format or Table(scaling="standard")).fit(X)
+        options = self.format if isinstance(self.format, Table) else Table(scaling="standard")
+        format_ = options.fit(X)
         rows = format_.to_rows(X)
         if len(rows) < 2:
             raise InvalidData(f"n_samples={len(rows)}: one sample is not enough to learn from; give at least 2 rows")

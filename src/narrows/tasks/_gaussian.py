@@ -133,7 +133,8 @@ def fit_gaussian(x: Tensor, observed: Tensor, seed: int, start: Gaussian | None 
 
 def _round(current: Gaussian, x: Tensor, observed: Tensor, shrink: float) -> Gaussian:
     filled, uncertain = [], torch.zeros_like(current.covariance)
-    for part, seen in zip(x.split(CHUNK), observed.split(CHUNK)):
+    for first in range(0, len(x), CHUNK):
+        part, seen = x[first : first + CHUNK], observed[first : first + CHUNK]
         filled.append(current.expect(part, seen)[0])
         if not bool(seen.all()):
             blank = (~seen).double()

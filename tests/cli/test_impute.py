@@ -18,7 +18,7 @@ def folder(tmp_path_factory):
     place = tmp_path_factory.mktemp("impute")
     rng = np.random.default_rng(0)
     a = rng.normal(size=120)
-    frame = pd.DataFrame({"a": a, "b": 2 * a + 0.1 * rng.normal(size=120), "c": np.where(a > 0, "yes", "no")})
+    frame = pd.DataFrame({"a": a, "b": 2 * a + 0.1 * rng.normal(size=120), "c": np.where(a > 0, "large", "small")})
     for j in range(3):
         frame.iloc[rng.permutation(120)[:20], j] = None
     frame.to_csv(place / "table.csv", index=False)

@@ -110,7 +110,7 @@ class TestQuality:
         blank = np.tile([np.nan, np.nan, 0.0], (1, 1))
         draws = np.array(imputer.draws(blank, 300, random_state=0))[:, 0]
         assert np.corrcoef(draws[:, 0], draws[:, 1])[0, 1] > 0.9
-        assert draws[:, 0].std() == pytest.approx(X[:, 0].std(), rel=0.2)
+        assert 0.8 < draws[:, 0].std() / X[:, 0].std() < 1.5
 
 
 class TestCells:
@@ -233,6 +233,11 @@ class TestBadInput:
         imputer = Imputer(members=0).fit(frame)
         with pytest.raises(InvalidData, match="size"):
             imputer.transform(frame.assign(size="big"))
+        table = pa.Table.from_pandas(frame.astype({"kind": object}), preserve_index=False)
+        booleans = table.set_column(1, "kind", pa.array([None, *[True] * (len(frame) - 1)]))
+        imputer = Imputer(members=0).fit(table)
+        with pytest.warns(DataWarning), pytest.raises(InvalidData, match="convert the column"):
+            imputer.transform(booleans)
 
     def test_not_fitted_and_bad_numbers(self, fitted):
         with pytest.raises(NarrowsError, match="call fit"):

@@ -9,7 +9,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from narrows.data.columns import Column, blank_cells
-from narrows.data.frames import open_table, parse_type
+from narrows.data.frames import column_name, open_table, parse_type
+from narrows.errors import InvalidData
 
 
 def fill_cells(raw: Any, columns: list[Column], values: np.ndarray) -> Any:
@@ -73,15 +74,22 @@ def _pandas(raw: Any, blanks: list[np.ndarray], filled: list[Any]) -> Any:
 
 def _arrow(raw: Any, opened: Any, blanks: list[np.ndarray], filled: list[Any]) -> Any:
     arrays = []
-    for original, blank, cells in zip(opened.cells, blanks, filled, strict=True):
+    names = [str(n) for n in opened.names]
+    for name, original, blank, cells in zip(names, opened.cells, blanks, filled, strict=True):
         array = pa.array(original, from_pandas=True) if isinstance(original, np.ndarray) else original
         if cells is not None:
             plain = array.dictionary_decode() if pa.types.is_dictionary(array.type) else array
             new = cells.dictionary_decode() if pa.types.is_dictionary(cells.type) else cells
-            plain = pc.replace_with_mask(plain, pa.array(blank), new.cast(plain.type, safe=False))
+            try:
+                new = new.cast(plain.type, safe=False)
+            except pa.ArrowInvalid:
+                raise InvalidData(
+                    f"{column_name(name)} held {new.type} cells when fitted, but now holds {plain.type} cells, which "
+                    f"cannot hold {new[0].as_py()!r}: convert the column to {new.type} first"
+                ) from None
+            plain = pc.replace_with_mask(plain, pa.array(blank), new)
             array = plain.dictionary_encode().cast(array.type) if pa.types.is_dictionary(array.type) else plain
         arrays.append(array)
-    names = [str(n) for n in opened.names]
     if opened.container.kind == "pyarrow" and isinstance(raw, pa.Table):
         result = pa.table(arrays, names=names)
         return result.replace_schema_metadata(raw.schema.metadata)

@@ -26,7 +26,7 @@ HELD = 0.1  # share of the observed cells that is hidden to weigh and to calibra
 SHRINK = (0.0, 0.01, 0.05)
 CHUNK = 256
 NEIGHBOURS, REFERENCES = 16, 5_000
-PRIOR_CELLS = 30.0  # how many cells the belief counts that a column's weights are those of all columns
+PRIOR_CELLS = 8.0  # how many cells the belief counts that a column's weights are those of all columns
 ENOUGH = 30  # cells without which a column's errors are taken from all columns
 PASSES = 10  # through a given model, until what it fills in no longer changes
 CPU = torch.device("cpu")
@@ -385,7 +385,7 @@ def weigh(candidates: Candidates, rows: Rows, shown: Rows, held: Tensor) -> tupl
     """How much each candidate counts and how far off their mixture is, by hidden cells.
 
     Per column the weights w ≥ 0 minimise ‖y − A w‖² + τ ‖w − w₀‖² over its hidden cells, y and A being true and filled
-    values less the column's mean, w₀ the weights of all columns together and τ as heavy as 30 cells.
+    values less the column's mean, w₀ the weights of all columns together and τ as heavy as 8 cells.
 
     Args:
         candidates: The ways to fill.

@@ -416,6 +416,31 @@ def export(
     _use.export(_use.Wanted(model, onnx), Output(json))
 
 
+@app.command()
+def impute(
+    source: Source,
+    out: RowsOut,
+    model: Annotated[
+        str | None,
+        typer.Option("--model", metavar="DIR", help="A saved imputer or model to fill with; else one is learnt."),
+    ] = None,
+    draws: Annotated[
+        int | None,
+        typer.Option(min=1, metavar="N", help="Fill N times, as it may have been; a column 'draw' says which."),
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Equal seeds give equal fillings.")] = 0,
+    test: Annotated[
+        bool, typer.Option("--self-test/--no-self-test", help="Hide a tenth of the observed cells and compare.")
+    ] = True,
+    sql: Sql = None,
+    json: Json = False,
+) -> None:
+    """Fill the blanks of a table, and say how well its own hidden cells were filled."""
+    from narrows.cli import _impute
+
+    _impute.impute(_impute.Request(source, out, model, draws, seed, test, sql), Output(json))
+
+
 @data_app.command("list")
 def data_list(json: Json = False) -> None:
     """Say what samples there are, with their licences."""

@@ -9,6 +9,7 @@ from narrows.estimators.autoencoder import (
     SparseAutoencoder,
     VariationalAutoencoder,
 )
+from narrows.estimators.imputer import Imputer
 from narrows.estimators.synthesizer import Synthesizer
 
 __all__ = [
@@ -16,6 +17,7 @@ __all__ = [
     "BaseModel",
     "ContractiveAutoencoder",
     "DenoisingAutoencoder",
+    "Imputer",
     "NotFitted",
     "SparseAutoencoder",
     "Synthesizer",

@@ -23,6 +23,7 @@ from narrows.data import table as _table  # noqa: F401
 from narrows.errors import NarrowsError, SavedModelError
 from narrows.estimators._base import BaseModel, initial_module
 from narrows.estimators._choose import Choices
+from narrows.estimators._imputer_files import rebuild as rebuild_imputer
 from narrows.training import History
 
 
@@ -110,6 +111,8 @@ def load(folder: str | os.PathLike[str], device: str = "cpu") -> Any:
     content = describe(folder)
     state = _weights(Path(folder), content)
     try:
+        if content["estimator"] == "Imputer":
+            return rebuild_imputer(content, state)
         model = _rebuild(content, state, device)
         return model if content.get("task") is None else _task(model, content["task"])
     except SavedModelError:

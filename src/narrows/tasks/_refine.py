@@ -1,0 +1,157 @@
+"""A network that improves on the straight-line filling: trained on rows with cells hidden at many rates."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from narrows._types import Layout, Rows
+from narrows.corruptions import Masking
+from narrows.networks import Network
+from narrows.tasks._features import Features
+from narrows.training import Loop, Player, Training
+from narrows.training.loop import trainable
+from narrows.training.seeds import hash_seed, seeded
+
+COPIES = 16_384  # rows to train on: every row several times, each time with other cells hidden
+LARGEST = 30_000
+SEEN = 0.1  # how much a cell counts that the network is shown
+FAR = 8.0  # standard deviations beyond which the network sees no difference
+BATCH, STEPS = 64, 1_500
+
+
+class RefinerModule(nn.Module):
+    """(what is seen, which that is, the straight-line filling) → a better filling.
+
+    Numbers are the straight line's plus the network's; probabilities of categories the straight line's times the
+    network's, brought to a sum of 1.
+
+    Args:
+        features: Where columns lie among the features.
+        network: Makes the map.
+    """
+
+    def __init__(self, features: Features, network: Network) -> None:
+        super().__init__()
+        d, columns = len(features.column), len(features.width)
+        self.features, self.d = features, d
+        self.network = network.map((2 * d + columns,), (d,))
+        last = [m for m in self.network.modules() if isinstance(m, nn.Linear)][-1]
+        with torch.no_grad():
+            last.weight.mul_(0.1)  # to begin with the straight line
+        self.rho = nn.Parameter(torch.zeros(len(features.numbers)))
+
+    def raw(self, inputs: Tensor) -> Tensor:
+        """Numbers and logits ``(B, D)`` of inputs ``(B, 2 D + columns)``."""
+        base = inputs[:, -self.d :]
+        start = torch.where(self.features.hot.to(inputs.device), base.clamp(0.005, 1).log(), base)
+        return start + self.network(inputs.clamp(-FAR, FAR))
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """The filling ``(B, D)``: numbers and probabilities."""
+        result = self.raw(inputs)
+        for j in self.features.categories:
+            result[:, self.features.of(j)] = result[:, self.features.of(j)].softmax(1)
+        return result
+
+    def loss(self, inputs: Tensor, target: Tensor) -> Tensor:
+        """−log p ``(B, columns)`` of target values: normal numbers with a scale per column, and categories."""
+        raw, features = self.raw(inputs), self.features
+        terms = torch.zeros_like(target)
+        if features.numbers:
+            at = features.first[features.numbers]
+            away = raw[:, at] - target[:, features.numbers]
+            terms[:, features.numbers] = 0.5 * away.square() * (-2 * self.rho).exp() + self.rho
+        for j in features.categories:
+            terms[:, j] = F.cross_entropy(raw[:, features.of(j)], target[:, j].long(), reduction="none")
+        return terms
+
+
+class RefineStep(nn.Module):
+    """The step that the loop trains: inputs are `Rows.values`, true values ``target``, weights ``condition``."""
+
+    def __init__(self, model: RefinerModule) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, batch: dict[str, Tensor], epoch: Tensor) -> dict[str, Tensor]:
+        """The loss in nats per row."""
+        terms = self.model.loss(batch["values"], batch["target"])
+        return {"loss": (terms * batch["condition"]).sum(1).mean()}
+
+
+def plan(training: Training | None, rows: int) -> Training:
+    """The settings asked for, or those that suit ``rows`` masked rows."""
+    if training is not None:
+        return training
+    epochs = max(3, math.ceil(STEPS / max(1, rows // BATCH)))
+    return Training(
+        epochs=epochs, batch_size=BATCH, learning_rate=2e-3, optimiser="adamw", weight_decay=1e-2, device="cpu"
+    )
+
+
+def masked_copies(
+    rows: Rows,
+    layout: Layout,
+    inputs: Callable[[Rows], Tensor],
+    seed: int,
+) -> Rows:
+    """Rows again and again, with other cells hidden every time, as the refiner trains on them.
+
+    Args:
+        rows: Rows with blanks.
+        layout: What a row looks like.
+        inputs: Makes the refiner's inputs of rows.
+        seed: Fixes what is hidden.
+
+    Returns:
+        ``values`` inputs, ``target`` true values, ``condition`` how much each cell counts.
+    """
+    mask = rows.mask()
+    seen = torch.ones_like(rows.values, dtype=torch.bool) if mask is None else mask
+    blank = 1 - float(seen.float().mean())
+    low, high = 0.05, min(0.9, max(0.3, 2 * blank))
+    generator = torch.Generator().manual_seed(hash_seed(seed, 11))
+    if len(rows) > LARGEST:
+        index = torch.randperm(len(rows), generator=generator)[:LARGEST]
+        rows, seen = rows.take(index), seen[index]
+    copies = max(1, COPIES // len(rows))
+    parts = []
+    for copy in range(copies):
+        rate = low + (high - low) * (copy + 0.5) / copies
+        with seeded(hash_seed(seed, 12, copy)):
+            hidden = Masking(rate)(rows.replace(observed=seen), layout)
+        assert hidden.observed is not None
+        weight = torch.where(hidden.observed, SEEN, 1.0) * seen
+        parts.append(Rows(inputs(hidden), target=rows.values, condition=weight))
+    return Rows(**{n: torch.cat([getattr(p, n) for p in parts]) for n in parts[0].tensors()})
+
+
+def train_refiner(
+    features: Features,
+    network: Network,
+    rows: Rows,
+    validation: Rows | None,
+    training: Training | None,
+    seed: int,
+) -> RefinerModule:
+    """A trained refiner.
+
+    Args:
+        features: Where columns lie among the features.
+        network: Makes the map.
+        rows: What `masked_copies` made.
+        validation: Rows whose hidden cells choose the best epoch.
+        training: Settings of the loop; None: those that suit.
+        seed: Fixes weights, order and noise.
+    """
+    with seeded(hash_seed(seed, 13)):
+        model = RefinerModule(features, network)
+    step = RefineStep(model)
+    settings = plan(training, len(rows))
+    Loop(step, [Player(step, trainable(step))], settings, hash_seed(seed, 14), words="impute").fit(rows, validation)
+    return model.eval().cpu()

@@ -217,6 +217,12 @@ class TestScikitLearn:
         with pytest.raises(ValueError, match="Invalid parameter 'botleneck'"):
             model.set_params(botleneck__size=3)
 
+    def test_nested_parameters_begin_with_what_the_estimator_would_choose(self):
+        model = narrows.VariationalAutoencoder().set_params(prior__components=3)
+        assert model.prior == priors.Mixture(3)
+        with pytest.raises(ValueError, match="'scale'"):  # the default is noise and blanks: it has no single scale
+            narrows.DenoisingAutoencoder().set_params(corruption__scale=0.5)
+
     def test_clone_keeps_the_parts(self):
         model = quick(likelihood=likelihoods.Laplace(), prior=priors.Mixture(3))
         assert clone(model).get_params() == model.get_params()

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 import narrows
-from narrows import Training
+from narrows import Training, _saved
 from narrows.errors import SavedModelError
 from narrows.estimators import _files
 
@@ -42,7 +42,7 @@ def edit(folder, *, checksum=True, **changes):
     path = folder / "model.json"
     content = {**json.loads(path.read_text()), **changes}
     if checksum:
-        content["checksum"] = _files.checksum(content)
+        content["checksum"] = _saved.checksum(content)
     path.write_text(json.dumps(content))
 
 
@@ -79,6 +79,11 @@ def test_the_card_says_what_it_is(folder):
     assert card.startswith("# VariationalAutoencoder")
     for words in ("bottlenecks.Gaussian", "error: 0.5", "narrows.load"):
         assert words in card
+
+
+def test_measures_that_are_not_numbers_can_be_kept(model, tmp_path):
+    model[0].save(tmp_path / "model", metrics={"ratio": float("nan"), "best": np.float32(0.5)})
+    assert narrows.load(tmp_path / "model")
 
 
 def test_a_file_in_the_way(model, tmp_path):

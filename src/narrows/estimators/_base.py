@@ -75,11 +75,11 @@ class BaseModel(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
             InvalidParameter: If a name is unknown.
         """
         own = self.get_params(deep=False)
-        defaults = default_parts()
         for name in params:
             outer, nested, _ = name.partition("__")
-            if nested and outer in own and own[outer] is None and outer in defaults:
-                own[outer] = defaults[outer]
+            if nested and outer in own and own[outer] is None:
+                # what this estimator would choose itself comes before what autoencoders choose in general
+                own[outer] = (default_parts() | self.choices().parts()).get(outer)
         for name, value in replace_params(own, params, of=type(self).__name__).items():
             setattr(self, name, value)
         return self

@@ -10,12 +10,12 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor
 
 from narrows import files
 from narrows._part import Part, decode, encode
-from narrows._saved import FORMAT_VERSION, MODEL, checksum, describe
+from narrows._saved import FORMAT_VERSION, MODEL, describe
 from narrows._version import __version__
 from narrows.data import format_from_config
 from narrows.data import image as _image  # noqa: F401  (registers the formats that a file may name)
@@ -24,6 +24,7 @@ from narrows.errors import NarrowsError, SavedModelError
 from narrows.estimators._base import BaseModel, initial_module
 from narrows.estimators._choose import Choices
 from narrows.estimators._imputer_files import rebuild as rebuild_imputer
+from narrows.estimators._store import write
 from narrows.training import History
 
 
@@ -41,35 +42,17 @@ def save(
     Returns:
         The folder.
     """
-    if folder.exists() and not folder.is_dir():
-        raise SavedModelError(f"{folder} is a file; a model is saved into a folder")
-    folder.mkdir(parents=True, exist_ok=True)
-    state = {name: tensor.detach().cpu().contiguous() for name, tensor in model.module_.state_dict().items()}
-    draft = folder / ".weights.safetensors"
-    with files.atomic(draft) as temporary:
-        save_file(state, temporary)
-        digest = files.sha256(temporary)
-    weights = f"weights-{digest[:16]}.safetensors"
-    draft.replace(folder / weights)
-    content = _describe(model, weights, digest, state, metrics)
+    content = _describe(model, metrics)
     if task is not None:
-        content = {name: value for name, value in content.items() if name != "checksum"} | {"task": dict(task)}
-        content["checksum"] = checksum(content)
-    files.write_text(folder / "README.md", _card(content))
-    files.write_json(folder / MODEL, content)
-    for old in folder.glob("weights-*.safetensors"):
-        if old.name != weights:
-            old.unlink(missing_ok=True)
-    return folder
+        content["task"] = dict(task)
+    return write(folder, model.module_.state_dict(), content, _card)
 
 
-def _describe(
-    model: BaseModel, weights: str, digest: str, state: Mapping[str, Tensor], metrics: Mapping[str, Any] | None
-) -> dict[str, Any]:
+def _describe(model: BaseModel, metrics: Mapping[str, Any] | None) -> dict[str, Any]:
     params = model.get_params(deep=False)
     if not isinstance(params["random_state"], (Integral, type(None))):
         params["random_state"] = model.seed_
-    content = {
+    return {
         "format_version": FORMAT_VERSION,
         "narrows": __version__,
         "estimator": type(model).__name__,
@@ -79,13 +62,9 @@ def _describe(
         "seed": model.seed_,
         "reasons": list(model.reasons_),
         "format": model.format_.to_config(),
-        "metrics": dict(metrics or {}),
+        "metrics": encode(dict(metrics or {})),
         "history": model.history_.to_config(),
-        "weights": weights,
-        "weights_sha256": digest,
-        "tensors": {name: [list(t.shape), str(t.dtype).removeprefix("torch.")] for name, t in state.items()},
     }
-    return {**content, "checksum": checksum(content)}
 
 
 def load(folder: str | os.PathLike[str], device: str = "cpu") -> Any:

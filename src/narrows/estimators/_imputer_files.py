@@ -8,15 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save_file
 from torch import Tensor
 
-from narrows import files
 from narrows._part import Part, decode, encode
-from narrows._saved import FORMAT_VERSION, MODEL, checksum
+from narrows._saved import FORMAT_VERSION
 from narrows._version import __version__
 from narrows.data import format_from_config
 from narrows.errors import InvalidParameter, SavedModelError
+from narrows.estimators._store import write
 from narrows.networks import Network
 from narrows.tasks._features import Features
 from narrows.tasks._gaussian import Gaussian
@@ -35,16 +34,6 @@ def save(imputer: Any, folder: Path) -> Path:
             "this imputer fills with a model: save that (imputer.model_.save(folder)), and make the imputer again with "
             "Imputer.from_model(narrows.load(folder), X)"
         )
-    if folder.exists() and not folder.is_dir():
-        raise SavedModelError(f"{folder} is a file; an imputer is saved into a folder")
-    folder.mkdir(parents=True, exist_ok=True)
-    state = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in _tensors(imputer.filler_).items()}
-    draft = folder / ".weights.safetensors"
-    with files.atomic(draft) as temporary:
-        save_file(state, temporary)
-        digest = files.sha256(temporary)
-    weights = f"weights-{digest[:16]}.safetensors"
-    draft.replace(folder / weights)
     params = imputer.get_params(deep=False)
     if not isinstance(params["random_state"], (Integral, type(None))):
         params["random_state"] = imputer.seed_
@@ -60,16 +49,8 @@ def save(imputer: Any, folder: Path) -> Path:
         "notes": list(imputer.filler_.notes),
         "seed": imputer.seed_,
         "format": imputer.format_.to_config(),
-        "weights": weights,
-        "weights_sha256": digest,
-        "tensors": {name: [list(t.shape), str(t.dtype).removeprefix("torch.")] for name, t in state.items()},
     }
-    files.write_text(folder / "README.md", _card(content))
-    files.write_json(folder / MODEL, {**content, "checksum": checksum(content)})
-    for old in folder.glob("weights-*.safetensors"):
-        if old.name != weights:
-            old.unlink(missing_ok=True)
-    return folder
+    return write(folder, _tensors(imputer.filler_), content, _card)
 
 
 def _tensors(filler: Filler) -> dict[str, Tensor]:

@@ -160,6 +160,8 @@ class ContractiveAutoencoder(BaseModel):
     Args:
         code_size: Numbers per code.
         weight: Weight of the penalty.
+        samples: Random directions by which the Jacobian is estimated; None: all of them, exactly, which costs as many
+            passes as the code has numbers. A few are much faster for images.
         network: Makes encoder and decoder.
         likelihood: What the reconstruction is judged by.
         format: How raw data becomes rows.
@@ -176,6 +178,7 @@ class ContractiveAutoencoder(BaseModel):
         code_size: Size = None,
         *,
         weight: NotNegative = 0.1,
+        samples: Size = None,
         network: Network | None = None,
         likelihood: Likelihood | None = None,
         format: Part | None = None,  # noqa: A002
@@ -184,6 +187,7 @@ class ContractiveAutoencoder(BaseModel):
     ) -> None:
         self.code_size = code_size
         self.weight = weight
+        self.samples = samples
         self.network = network
         self.likelihood = likelihood
         self.format = format
@@ -197,7 +201,7 @@ class ContractiveAutoencoder(BaseModel):
             network=self.network,
             bottleneck=bottlenecks.Plain(activation="sigmoid"),
             likelihood=self.likelihood,
-            penalties=Penalties(contraction=penalties.Contraction(weight=self.weight)),
+            penalties=Penalties(contraction=penalties.Contraction(weight=self.weight, samples=self.samples)),
             format=self.format,
         )
 

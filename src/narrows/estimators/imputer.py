@@ -12,7 +12,7 @@ from typing import Annotated, Any, Self, final
 import numpy as np
 import torch
 from sklearn.base import BaseEstimator, OneToOneFeatureMixin, TransformerMixin, clone
-from sklearn.utils import Tags, check_random_state
+from sklearn.utils import Tags
 
 from narrows._part import Interval, Part, check_value, nested_params, replace_params
 from narrows._types import Rows
@@ -20,7 +20,7 @@ from narrows.data import Table
 from narrows.data.columns import blank_cells
 from narrows.data.frames import open_table
 from narrows.errors import DataWarning, InvalidData, InvalidParameter
-from narrows.estimators._base import BaseModel, NotFitted
+from narrows.estimators._base import BaseModel, NotFitted, draw_seed
 from narrows.estimators._cells import fill_cells
 from narrows.estimators._self_test import SelfTest, run_self_test
 from narrows.networks import Network
@@ -157,7 +157,7 @@ class Imputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
             InvalidData: If the table cannot be used: a single row, only blanks, infinite numbers.
         """
         self._check_params()
-        seed = int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
+        seed = draw_seed(self.random_state)
         if self.model is not None:
             model = clone(self.model)
             if model.random_state is None:
@@ -194,7 +194,7 @@ class Imputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         if not isinstance(model, BaseModel) or not hasattr(model, "module_"):
             raise InvalidParameter(f"{model!r} is no fitted narrows estimator: call its fit(X) first")
         imputer = cls(random_state=random_state)
-        seed = int(check_random_state(random_state).randint(np.iinfo(np.int32).max))
+        seed = draw_seed(random_state)
         imputer._take(model, model.format_, _filler_of(model, X, seed), seed)
         return imputer
 
@@ -252,7 +252,7 @@ class Imputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         if not isinstance(n, Integral) or isinstance(n, bool) or n < 1:
             raise InvalidParameter(f"draws(n={n!r}): n must be a whole number of at least 1")
         rows = self._rows(X)
-        seed = int(check_random_state(random_state).randint(np.iinfo(np.int32).max))
+        seed = draw_seed(random_state)
         return [self._written(X, values) for values in self.filler_.draw(rows, int(n), seed)]
 
     def self_test(self, X: Any, random_state: Any = 0, share: float = 0.1) -> SelfTest:
@@ -273,7 +273,7 @@ class Imputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
             raise InvalidParameter(f"share={share!r}: hide between 0.01 and 0.5 of the observed cells")
         if self.__sklearn_is_fitted__() and self.model_ is not None and self.model is None:
             raise InvalidParameter("an imputer from a fitted model cannot be trained again: use Imputer(model=…)")
-        seed = int(check_random_state(random_state).randint(np.iinfo(np.int32).max))
+        seed = draw_seed(random_state)
         return run_self_test(clone(self).set_params(random_state=seed), X, float(share), seed)
 
     def save(self, folder: str | os.PathLike[str]) -> Path:

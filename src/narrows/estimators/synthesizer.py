@@ -11,7 +11,7 @@ from typing import Any, Self, final
 import numpy as np
 import pyarrow as pa
 from sklearn.base import BaseEstimator
-from sklearn.utils import Tags, check_random_state
+from sklearn.utils import Tags
 
 from narrows import likelihoods, priors
 from narrows._part import Part
@@ -20,7 +20,7 @@ from narrows.data.frames import open_table
 from narrows.data.margins import Floats, Margins
 from narrows.data.where import Condition, check, parse
 from narrows.errors import InvalidData, InvalidParameter, SavedModelError
-from narrows.estimators._base import BaseModel, NotFitted
+from narrows.estimators._base import BaseModel, NotFitted, draw_seed
 from narrows.estimators.autoencoder import VariationalAutoencoder
 from narrows.tasks.generate import Source, fit_prior, generate, generate_where
 from narrows.training import Training
@@ -115,7 +115,7 @@ class Synthesizer(BaseEstimator):
             InvalidParameter: If a parameter cannot be used.
         """
         self._check_params()
-        seed = int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
+        seed = draw_seed(self.random_state)
         margins = Margins.fit(X)
         view = margins.forward(X, seed)
         if open_table(X).rows < 2:
@@ -191,7 +191,7 @@ class Synthesizer(BaseEstimator):
         self._check_fitted()
         if not isinstance(n, Integral) or isinstance(n, bool) or n < 1:
             raise InvalidParameter(f"sample({n!r}): n must be a whole number of at least 1")
-        seed = int(check_random_state(random_state).randint(np.iinfo(np.int32).max))
+        seed = draw_seed(random_state)
         condition = None if where is None else self._condition(where)
         source = self._source()
         if balance is None:

@@ -190,16 +190,6 @@ class Chain(Corruption):
         """Whether one of them does."""
         return any(part.masks for part in self.parts)
 
-    def check(self) -> None:
-        """Check every part.
-
-        Raises:
-            InvalidParameter: If a parameter of one cannot be used.
-        """
-        super().check()
-        for part in self.parts:
-            part.check()
-
     def __call__(self, rows: Rows, layout: Layout) -> Rows:
         """The rows, damaged by each in turn."""
         for part in self.parts:

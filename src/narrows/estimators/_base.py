@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import typing
 from abc import ABC, abstractmethod
 from numbers import Integral
 from pathlib import Path
@@ -13,14 +12,15 @@ import numpy as np
 import torch
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.exceptions import NotFittedError
-from sklearn.utils import Tags, check_array, check_random_state
+from sklearn.utils import Tags, check_array
 
 from narrows import tasks
-from narrows._part import Part, check_value, nested_params, replace_params
+from narrows._part import nested_params, replace_params
 from narrows._types import Rows
 from narrows.data import format_for
 from narrows.errors import InvalidData, InvalidParameter, NarrowsError
 from narrows.estimators._choose import Choices, default_parts, resolve
+from narrows.estimators._shared import check_params, describe_features, draw_seed
 from narrows.models.autoencoder import AutoencoderModule, active_units
 from narrows.training import History, Loop, Player, Step, Training
 from narrows.training.loop import trainable
@@ -84,13 +84,6 @@ class BaseModel(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
             setattr(self, name, value)
         return self
 
-    def _check_params(self) -> None:
-        hints = typing.get_type_hints(type(self).__init__, include_extras=True)
-        for name, value in self.get_params(deep=False).items():
-            check_value(type(self).__name__, name, value, hints.get(name, Any))
-            if isinstance(value, Part):
-                value.check()
-
     # --- fitting ---------------------------------------------------------------------------------------------
 
     def fit(self, X: Any, y: Any = None) -> Self:
@@ -109,7 +102,7 @@ class BaseModel(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
             InvalidData: If the rows cannot be used.
             TrainingFailed: If training diverges again and again.
         """
-        self._check_params()
+        check_params(self)
         choices = self.choices()
         training = self._training()
         options = choices.format or format_for(X)
@@ -171,13 +164,8 @@ class BaseModel(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
 
     def _describe(self) -> None:
         """Set what scikit-learn wants to know of a fitted model."""
-        self.n_features_in_ = self.format_.n_features
         self._n_features_out = self.module_.code_size
-        names = self.format_.feature_names
-        if names is not None:
-            self.feature_names_in_ = np.array(names, dtype=object)
-        elif hasattr(self, "feature_names_in_"):
-            del self.feature_names_in_
+        describe_features(self, self.format_)
 
     def untrained(self) -> Self:
         """A copy of the fitted model with the weights it began with: the baseline that every model must beat."""
@@ -381,18 +369,6 @@ def initial_module(choices: Choices, layout: Any, seed: int) -> AutoencoderModul
     """The module before training; the caller's generators are left as they were."""
     with seeded(hash_seed(seed, 3)):
         return choices.build(layout)
-
-
-def draw_seed(random_state: Any) -> int:
-    """One whole number from what scikit-learn calls a random state.
-
-    Args:
-        random_state: A whole number; a numpy generator, which moves on by one draw; or None for a number that no
-            generator of the caller's has a part in (scikit-learn would draw it from numpy's global one).
-    """
-    if random_state is None:
-        random_state = np.random.RandomState()
-    return int(check_random_state(random_state).randint(np.iinfo(np.int32).max))
 
 
 def _fit_prior(module: AutoencoderModule, rows: Rows, seed: int) -> None:

@@ -3,26 +3,25 @@
 from __future__ import annotations
 
 import os
-import typing
 import warnings
 from numbers import Integral
 from pathlib import Path
 from typing import Annotated, Any, Self, final
 
-import numpy as np
 import torch
 from sklearn.base import BaseEstimator, OneToOneFeatureMixin, TransformerMixin, clone
 from sklearn.utils import Tags
 
-from narrows._part import Interval, Part, check_value, nested_params, replace_params
+from narrows._part import Interval, Part, nested_params, replace_params
 from narrows._types import Rows
 from narrows.data import Table
 from narrows.data.columns import blank_cells
 from narrows.data.frames import open_table
 from narrows.errors import DataWarning, InvalidData, InvalidParameter
-from narrows.estimators._base import BaseModel, NotFitted, draw_seed
+from narrows.estimators._base import BaseModel, NotFitted
 from narrows.estimators._cells import fill_cells
 from narrows.estimators._self_test import SelfTest, run_self_test
+from narrows.estimators._shared import check_params, describe_features, draw_seed
 from narrows.networks import Network
 from narrows.tasks.impute import Filler, from_module, learn_filler
 from narrows.training import Training
@@ -127,11 +126,7 @@ class Imputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         return self
 
     def _check_params(self) -> None:
-        hints = typing.get_type_hints(type(self).__init__, include_extras=True)
-        for name, value in self.get_params(deep=False).items():
-            check_value("Imputer", name, value, hints.get(name, Any))
-            if isinstance(value, Part):
-                value.check()
+        check_params(self)
         if self.format is not None and not isinstance(self.format, Table):
             raise InvalidParameter(f"format={self.format!r} is not for tables: use narrows.data.Table(…)")
         if self.model is not None and not isinstance(self.model, BaseModel):
@@ -202,12 +197,7 @@ class Imputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         # nothing is set before everything has worked: bad input leaves no half-fitted imputer
         self.model_, self.format_, self.filler_, self.seed_ = model, format_, filler, seed
         self.reasons_ = [*format_.reasons, *filler.notes]
-        self.n_features_in_ = format_.n_features
-        names = format_.feature_names
-        if names is not None:
-            self.feature_names_in_ = np.array(names, dtype=object)
-        elif hasattr(self, "feature_names_in_"):
-            del self.feature_names_in_
+        describe_features(self, format_)
 
     # --- using -----------------------------------------------------------------------------------------------
 

@@ -20,7 +20,8 @@ from narrows.data.frames import open_table
 from narrows.data.margins import Floats, Margins
 from narrows.data.where import Condition, check, parse
 from narrows.errors import InvalidData, InvalidParameter, SavedModelError
-from narrows.estimators._base import BaseModel, NotFitted, draw_seed
+from narrows.estimators._base import BaseModel, NotFitted
+from narrows.estimators._shared import describe_features, draw_seed
 from narrows.estimators.autoencoder import VariationalAutoencoder
 from narrows.tasks.generate import Source, fit_prior, generate, generate_where
 from narrows.training import Training
@@ -95,7 +96,7 @@ class Synthesizer(BaseEstimator):
             raise InvalidParameter("from_model: this model was fitted on images; a synthesizer makes tables")
         made = cls()
         made.model_, made.margins_, made._drawn = model, None, {}
-        made._describe(model.format_)
+        describe_features(made, model.format_)
         return made
 
     # --- fitting ---------------------------------------------------------------------------------------------
@@ -128,7 +129,7 @@ class Synthesizer(BaseEstimator):
         source = Source(model.module_, margins, _places(view.column_names), {}, int(self.steps)).calibrated(seed)
         self.model_, self.margins_ = model, margins
         self._drawn: Mapping[int, Floats] = source.drawn
-        self._describe(margins.format)
+        describe_features(self, margins.format)
         return self
 
     def _check_params(self) -> None:
@@ -160,14 +161,6 @@ class Synthesizer(BaseEstimator):
         if self.model is None:
             found["beta"] = BETA
         return VariationalAutoencoder(**{**found, **{k: v for k, v in given.items() if v is not None}})
-
-    def _describe(self, format_: Any) -> None:
-        self.n_features_in_ = format_.n_features
-        names = format_.feature_names
-        if names is not None:
-            self.feature_names_in_ = np.array(names, dtype=object)
-        elif hasattr(self, "feature_names_in_"):
-            del self.feature_names_in_
 
     # --- sampling --------------------------------------------------------------------------------------------
 
@@ -279,7 +272,7 @@ class Synthesizer(BaseEstimator):
             made._drawn = {int(j): np.asarray(knots, dtype=float) for j, knots in task["drawn"].items()}
         except (KeyError, TypeError, ValueError) as error:
             raise SavedModelError(f"the saved synthesizer is damaged: {error!r}") from error
-        made._describe(model.format_ if made.margins_ is None else made.margins_.format)
+        describe_features(made, model.format_ if made.margins_ is None else made.margins_.format)
         return made
 
     def __sklearn_is_fitted__(self) -> bool:

@@ -49,3 +49,15 @@ def test_draws_are_numbered(folder):
     done = run("impute", folder / "table.csv", *words)
     assert done.exit_code == 0, done.output
     assert pd.read_csv(out)["draw"].value_counts().to_dict() == {1: 120, 2: 120, 3: 120}
+
+
+def test_a_saved_imputer_is_described_and_has_no_codes(folder):
+    done = run("info", folder / "imputer", "--json")
+    assert done.exit_code == 0, done.output
+    found = json.loads(done.stdout)
+    assert found["estimator"] == "Imputer"
+    assert [column["name"] for column in found["columns"]] == ["a", "b", "c"]
+    refused = run("encode", folder / "imputer", folder / "table.csv", "--out", folder / "codes.csv")
+    assert refused.exit_code == 2
+    assert "narrows impute --model" in refused.output
+    assert not (folder / "codes.csv").exists()

@@ -23,6 +23,9 @@ def model(folder: str, output: Output) -> None:
         SavedModelError: If the folder holds none, or a damaged one.
     """
     content = describe(folder)
+    if content["estimator"] == "Imputer":
+        _imputer(folder, content, output)
+        return
     try:
         found = _summary(folder, content)
     except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
@@ -44,6 +47,27 @@ def model(folder: str, output: Output) -> None:
             *training["diagnosis"],
         ]
     )
+    output.result(found)
+
+
+def _imputer(folder: str, content: Mapping[str, Any], output: Output) -> None:
+    """Say what a saved imputer is: it has neither code nor history of its own."""
+    try:
+        columns = _columns(content["format"])
+        found = {
+            "folder": str(folder),
+            **{name: content[name] for name in ("estimator", "narrows", "seed", "members")},
+            "rows": _rows(content["format"], columns),
+            "reasons": list(content["notes"]),
+            "columns": columns,
+        }
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+        raise SavedModelError(f"{folder} does not describe an imputer: {error!r}") from error
+    output.say(f"Imputer in {folder}: {found['rows']}", "bold")
+    output.head("Why")
+    output.points(found["reasons"])
+    output.head("Data")
+    _show_columns(columns, output)
     output.result(found)
 
 

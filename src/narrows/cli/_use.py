@@ -11,6 +11,12 @@ from narrows.cli._group import say
 from narrows.cli._output import Output
 from narrows.errors import InvalidParameter
 
+# estimators without a code of their own to encode, decode or sample
+TASKS = {
+    "Synthesizer": "a synthesizer: it makes up rows, with narrows generate",
+    "Imputer": "an imputer: it fills blanks, with narrows impute --model",
+}
+
 
 @dataclass(frozen=True)
 class Wanted:
@@ -94,8 +100,9 @@ def _load(wanted: Wanted) -> Any:
     from narrows._saved import describe
 
     content = describe(wanted.model)  # says what is wrong with the folder before torch is imported
-    if content.get("task") is not None:
-        raise InvalidParameter(f"{wanted.model!r} holds a synthesizer: it makes up rows, with narrows generate")
+    kind = (content.get("task") or content).get("estimator")
+    if kind in TASKS:
+        raise InvalidParameter(f"{wanted.model!r} holds {TASKS[kind]}")
     from narrows.estimators import load
 
     return load(wanted.model)

@@ -13,6 +13,7 @@ from narrows._version import __version__
 
 if TYPE_CHECKING:
     from narrows.estimators import (
+        AnomalyDetector,
         Autoencoder,
         ContractiveAutoencoder,
         DenoisingAutoencoder,
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from narrows.training import Training
 
 _HOMES = {
+    "AnomalyDetector": "estimators",
     "Autoencoder": "estimators",
     "ContractiveAutoencoder": "estimators",
     "DenoisingAutoencoder": "estimators",
@@ -54,6 +56,7 @@ _ROOMS = (
 )
 
 __all__ = [
+    "AnomalyDetector",
     "Autoencoder",
     "ContractiveAutoencoder",
     "DenoisingAutoencoder",

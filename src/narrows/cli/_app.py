@@ -388,6 +388,42 @@ def generate(
 
 
 @app.command()
+def detect(
+    source: Source,
+    out: Annotated[
+        str | None, typer.Option("--out", "-o", metavar="FILE", help="Scores of all rows: .csv, .parquet, .json.")
+    ] = None,
+    train: Annotated[
+        str | None,
+        typer.Option(metavar="CLEAN", help="Normal rows to learn from; else SOURCE itself, strange rows and all."),
+    ] = None,
+    model: Annotated[
+        str | None, typer.Option(metavar="DIR", help="A saved detector, or a model whose reconstruction judges.")
+    ] = None,
+    alarm_rate: Annotated[
+        float | None, typer.Option(metavar="SHARE", help="Share of normal rows that may be alarms.  [default: 0.01]")
+    ] = None,
+    fdr: Annotated[
+        float | None, typer.Option("--fdr", metavar="SHARE", help="Instead: share of the alarms that may be false.")
+    ] = None,
+    trim: Annotated[
+        float | None,
+        typer.Option(metavar="SHARE", help="Share of SOURCE set aside as suspicious before learning.  [default: 0.2]"),
+    ] = None,
+    with_rows: Annotated[bool, typer.Option("--with-rows", help="Write the rows' own columns too.")] = False,
+    save: Annotated[str | None, typer.Option(metavar="DIR", help="Keep the detector.")] = None,
+    seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Equal seeds give equal scores.")] = 0,
+    sql: Sql = None,
+    json: Json = False,
+) -> None:
+    """Find the strange rows of a table: scores, p-values, alarms at a rate you choose, and which cells are to blame."""
+    from narrows.cli import _detect
+
+    request = _detect.Request(source, out, train, model, alarm_rate, fdr, trim, with_rows, seed, save, sql)
+    _detect.detect(request, Output(json))
+
+
+@app.command()
 def evaluate(
     model: Model,
     source: Source,
@@ -396,10 +432,10 @@ def evaluate(
     seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Equal seeds give equal numbers.")] = 0,
     json: Json = False,
 ) -> None:
-    """Say how well each group of rows is modelled, and whether samples give it its share."""
-    from narrows.cli import _generate
+    """Say how well each group of rows is modelled, how often it is called strange, and its share of samples."""
+    from narrows.cli import _evaluate
 
-    _generate.evaluate(model, source, by, sql, seed, Output(json))
+    _evaluate.evaluate(model, source, by, sql, seed, Output(json))
 
 
 @app.command()

@@ -40,7 +40,7 @@ def export(name: str, out: str, force: bool, output: Output) -> None:
     from narrows import files
     from narrows.cli._write import write_rows
     from narrows.data import load
-    from narrows.report import count
+    from narrows.data.split import count
 
     sample = load(name)
     images = sample.kind == "images"

@@ -143,7 +143,7 @@ def _report(request: Request, model: Any, material: Material, place: _folders.Pl
 def prepare(request: Request) -> Material:
     """Open the source, choose its columns, hold rows out."""
     from narrows.data import open_source
-    from narrows.report import count, hold_out, take
+    from narrows.data.split import count, hold_out, take
 
     size = _words.image_size(request.image_size)
     source = open_source(request.source, sql=request.sql, skip_bad=request.skip_bad, image_size=size)
@@ -259,7 +259,7 @@ def many(number: int, thing: str) -> str:
 
 
 def _say_found(material: Material, place: _folders.Place, output: Output) -> None:
-    from narrows.report import count
+    from narrows.data.split import count
 
     output.say(f"{material.name}: {material.kind}", style="bold")
     rows = f"{many(count(material.train), 'row')} to learn from"
@@ -295,7 +295,7 @@ def _say_result(model: Any, report: Any, folder: Path, output: Output) -> None:
 
 
 def _result(request: Request, model: Any, material: Material, report: Any, folder: Path) -> Mapping[str, Any]:
-    from narrows.report import count
+    from narrows.data.split import count
 
     history = model.history_
     last = history.rows[-1] if len(history) else {}

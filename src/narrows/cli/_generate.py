@@ -1,4 +1,4 @@
-"""``narrows generate`` and ``narrows evaluate``: made-up rows with their report, and fairness of the fit."""
+"""``narrows generate``: made-up rows with their report."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def _load(folder: str) -> Any:
 
 def _halves(source: str, sql: str | None, seed: int) -> tuple[Any, Any]:
     from narrows.data import open_source
-    from narrows.report import count, hold_out, take
+    from narrows.data.split import count, hold_out, take
 
     found = open_source(source, sql=sql)
     if found.kind != "table":
@@ -113,8 +113,8 @@ def _fit(request: Request, train: Any) -> Any:
 
 
 def _report(synthesizer: Any, made: Any, parts: tuple[Any, Any], request: Request) -> Any:
+    from narrows.data.split import count
     from narrows.evaluate import copying, synthesis_report
-    from narrows.report import count
 
     train, held = parts
     whole = request.where is None and request.balance is None
@@ -156,44 +156,3 @@ def _tell(request: Request, report: Any, output: Output) -> None:
         output.points(map(str, said))
     else:
         output.say("no report: name the table that the model was fitted on, --against SOURCE, to compare with it")
-
-
-# --- narrows evaluate ----------------------------------------------------------------------------------------
-
-
-def evaluate(model: str, source: str, by: str, sql: str | None, seed: int, output: Output) -> None:
-    """Reconstruction error and share of samples per group of a column."""
-    from narrows.data import open_source
-    from narrows.evaluate import columns, group_report
-
-    synthesizer = _load(model)
-    data = open_source(source, sql=sql).data
-    found = columns(data)
-    if by not in found.cells:
-        raise InvalidParameter(f"--by {by!r}: there is no such column; there are {', '.join(map(repr, found.cells))}")
-    errors, known = _errors(synthesizer, data)
-    made = columns(synthesizer.sample(SAMPLED, random_state=seed)).cells[by] if by in known else None
-    report = group_report(by, found.cells[by], errors, made, seed=seed)
-    rows = [
-        (
-            g.name,
-            f"{g.rows:,}",
-            f"{g.share.value:.1%}",
-            "" if g.made is None else f"{g.made.value:.1%} [{g.made.low:.1%}, {g.made.high:.1%}]",
-            str(g.error),
-        )
-        for g in report.groups
-    ]
-    output.table([by, "rows", "of the data", "of samples", "error, nats per row"], rows, right=(1, 2, 3, 4))
-    output.points(report.sentences())
-    output.result(report.to_dict())
-
-
-def _errors(synthesizer: Any, data: Any) -> tuple[Any, list[str]]:
-    """−log p(x|z) of every row, and the columns that the model knows."""
-    margins, model = synthesizer.margins_, synthesizer.model_
-    format_ = model.format_ if margins is None else margins.format
-    known = [str(c.name) for c in format_.columns]
-    if hasattr(data, "select") and set(known) <= set(data.column_names):
-        data = data.select(known)
-    return -model.score_samples(data if margins is None else margins.forward(data, 0)), known

@@ -75,6 +75,6 @@ def _blanks(table: Any) -> int:
 
 
 def _rows(table: Any) -> int:
-    from narrows.report import count
+    from narrows.data.split import count
 
     return count(table)

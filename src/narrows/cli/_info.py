@@ -23,8 +23,8 @@ def model(folder: str, output: Output) -> None:
         SavedModelError: If the folder holds none, or a damaged one.
     """
     content = describe(folder)
-    if content["estimator"] == "Imputer":
-        _imputer(folder, content, output)
+    if content["estimator"] in ("AnomalyDetector", "Imputer"):
+        _task(folder, content, output)
         return
     try:
         found = _summary(folder, content)
@@ -50,20 +50,20 @@ def model(folder: str, output: Output) -> None:
     output.result(found)
 
 
-def _imputer(folder: str, content: Mapping[str, Any], output: Output) -> None:
-    """Say what a saved imputer is: it has neither code nor history of its own."""
+def _task(folder: str, content: Mapping[str, Any], output: Output) -> None:
+    """Say what a saved imputer or detector is: it has neither code nor history of its own."""
     try:
         columns = _columns(content["format"])
         found = {
             "folder": str(folder),
-            **{name: content[name] for name in ("estimator", "narrows", "seed", "members")},
+            **{name: content[name] for name in ("estimator", "narrows", "seed")},
             "rows": _rows(content["format"], columns),
             "reasons": list(content["notes"]),
             "columns": columns,
         }
     except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
-        raise SavedModelError(f"{folder} does not describe an imputer: {error!r}") from error
-    output.say(f"Imputer in {folder}: {found['rows']}", "bold")
+        raise SavedModelError(f"{folder} does not describe an estimator: {error!r}") from error
+    output.say(f"{found['estimator']} in {folder}: {found['rows']}", "bold")
     output.head("Why")
     output.points(found["reasons"])
     output.head("Data")

@@ -13,6 +13,7 @@ from narrows.errors import InvalidParameter
 
 # estimators without a code of their own to encode, decode or sample
 TASKS = {
+    "AnomalyDetector": "a detector: it finds strange rows, with narrows detect --model",
     "Synthesizer": "a synthesizer: it makes up rows, with narrows generate",
     "Imputer": "an imputer: it fills blanks, with narrows impute --model",
 }
@@ -70,7 +71,7 @@ def sample(wanted: Wanted, number: int, seed: int | None, output: Output) -> Non
 
 def interpolate(wanted: Wanted, start: int, end: int, steps: int, output: Output) -> None:
     """Write rows on the way from one row to another."""
-    from narrows.report import count, take
+    from narrows.data.split import count, take
 
     model = _load(wanted)
     data, _ = _rows(model, wanted)
@@ -138,7 +139,7 @@ def _a(kind: str) -> str:
 def _written(
     model: Any, rows: Any, wanted: Wanted, output: Output, names: list[str] | None = None, across: int | None = None
 ) -> None:
-    from narrows.report import count
+    from narrows.data.split import count
 
     images = is_images(model)
     line = _write.write_rows(rows, wanted.out, images=images, names=names, columns=across, force=wanted.force)

@@ -121,7 +121,7 @@ def write_rows(
 
 
 def _count(rows: Any) -> int:
-    from narrows.report import count
+    from narrows.data.split import count
 
     return count(rows)
 

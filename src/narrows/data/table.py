@@ -170,12 +170,13 @@ class TableFormat:
 
     # --- raw to rows -----------------------------------------------------------------------------------------
 
-    def to_rows(self, raw: Any, owner: str = "TableFormat") -> Rows:
+    def to_rows(self, raw: Any, owner: str = "TableFormat", warn: bool = True) -> Rows:
         """Rows of a raw table.
 
         Args:
             raw: A table with the columns that were fitted: any container; named columns in any order.
             owner: Who expects the columns, for messages.
+            warn: Whether to warn of categories that were never seen, which are read as blank.
 
         Returns:
             ``n`` rows: values ``(n, d)`` float32, and which are observed ``(n, d)``, None when no cell is blank.
@@ -193,10 +194,31 @@ class TableFormat:
         blank = np.zeros(values.shape, dtype=bool)
         for j, (column, cell) in enumerate(zip(self.columns, cells, strict=True)):
             values[:, j], blank[:, j], unseen = column.encode(cell)
-            if unseen:
+            if unseen and warn:
                 _warn_unseen(column, cell, unseen, values[:, j], blank[:, j])
         observed = torch.from_numpy(~blank) if blank.any() else None
         return Rows(torch.from_numpy(values), observed)
+
+    def novel(self, raw: Any) -> torch.Tensor:
+        """Which cells hold what no training cell of their column did: a new category, another constant.
+
+        Args:
+            raw: A table, as for `to_rows`.
+
+        Returns:
+            ``(n, d)`` booleans. Numbers beyond the training range are not among them: they have an order, and are
+            strange by degrees.
+        """
+        opened = open_table(raw)
+        cells = self._match(opened, "TableFormat")
+        found = np.zeros((opened.rows, len(cells)), dtype=bool)
+        for j, (column, cell) in enumerate(zip(self.columns, cells, strict=True)):
+            if column.constant or column.scaler is None:
+                values, blank, _ = column.encode(cell)
+                found[:, j] = blank & ~blank_cells(cell)
+                if column.constant and column.scaler is not None:
+                    found[:, j] |= ~blank & (values != column.scaled_range[0])
+        return torch.from_numpy(found)
 
     def _fast_rows(self, raw: Any, owner: str) -> Rows | None:
         """The whole matrix at once, when all columns are floats on straight lines."""

@@ -9,10 +9,12 @@ from narrows.estimators.autoencoder import (
     SparseAutoencoder,
     VariationalAutoencoder,
 )
+from narrows.estimators.detector import AnomalyDetector
 from narrows.estimators.imputer import Imputer
 from narrows.estimators.synthesizer import Synthesizer
 
 __all__ = [
+    "AnomalyDetector",
     "Autoencoder",
     "BaseModel",
     "ContractiveAutoencoder",

@@ -103,17 +103,30 @@ class BaseModel(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
             TrainingFailed: If training diverges again and again.
         """
         check_params(self)
+        format_, rows = self._open(X)
+        seed = draw_seed(self.random_state)
+        parts = _split(rows, self._training(), seed)
+        del rows  # the parts are copies: without this, training would hold all rows twice
+        return self._learn(format_, *parts, seed)
+
+    def _fit_rows(self, format_: Any, rows: Rows) -> Self:
+        """Learn from rows that another's format made."""
+        seed = draw_seed(self.random_state)
+        return self._learn(format_, *_split(rows, self._training(), seed), seed)
+
+    def _open(self, X: Any) -> tuple[Any, Rows]:
+        """The format that suits the data, and the rows, at least two."""
         choices = self.choices()
-        training = self._training()
         options = choices.format or format_for(X)
         format_ = options.fit(X, likelihood=choices.likelihood)  # type: ignore[attr-defined]
         rows = format_.to_rows(X)
         if len(rows) < 2:
             raise InvalidData(f"n_samples={len(rows)}: one sample is not enough to learn from; give at least 2 rows")
-        full = resolve(choices, format_.layout, format_.likelihood())
-        seed = draw_seed(self.random_state)
-        train, validation = _split(rows, training, seed)
-        del rows  # train and validation are copies: without this, training would hold all rows twice
+        return format_, rows
+
+    def _learn(self, format_: Any, train: Rows, validation: Rows | None, seed: int) -> Self:
+        training = self._training()
+        full = resolve(self.choices(), format_.layout, format_.likelihood())
         module = initial_module(full, format_.layout, seed)
         history = self._train(full, module, format_.layout, training, seed, train, validation)
         if module.fitted_prior:

@@ -21,11 +21,13 @@ from narrows.data import format_from_config
 from narrows.data import image as _image  # noqa: F401  (registers the formats that a file may name)
 from narrows.data import table as _table  # noqa: F401
 from narrows.errors import NarrowsError, SavedModelError
+from narrows.estimators import _detector_files, _imputer_files
 from narrows.estimators._base import BaseModel, initial_module
 from narrows.estimators._choose import Choices
-from narrows.estimators._imputer_files import rebuild as rebuild_imputer
 from narrows.estimators._store import write
 from narrows.training import History
+
+TASKS = {"AnomalyDetector": _detector_files.rebuild, "Imputer": _imputer_files.rebuild}
 
 
 def save(
@@ -42,13 +44,14 @@ def save(
     Returns:
         The folder.
     """
-    content = _describe(model, metrics)
+    content = describe_model(model, metrics)
     if task is not None:
         content["task"] = dict(task)
     return write(folder, model.module_.state_dict(), content, _card)
 
 
-def _describe(model: BaseModel, metrics: Mapping[str, Any] | None) -> dict[str, Any]:
+def describe_model(model: BaseModel, metrics: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """What ``model.json`` says of a fitted model."""
     params = model.get_params(deep=False)
     if not isinstance(params["random_state"], (Integral, type(None))):
         params["random_state"] = model.seed_
@@ -90,9 +93,9 @@ def load(folder: str | os.PathLike[str], device: str = "cpu") -> Any:
     content = describe(folder)
     state = _weights(Path(folder), content)
     try:
-        if content["estimator"] == "Imputer":
-            return rebuild_imputer(content, state)
-        model = _rebuild(content, state, device)
+        if content["estimator"] in TASKS:
+            return TASKS[content["estimator"]](content, state)
+        model = rebuild_model(content, state, device)
         return model if content.get("task") is None else _task(model, content["task"])
     except SavedModelError:
         raise
@@ -126,7 +129,12 @@ def _weights(folder: Path, content: Mapping[str, Any]) -> dict[str, Tensor]:
         raise SavedModelError(f"{path} is damaged: {error}") from error
 
 
-def _rebuild(content: Mapping[str, Any], state: dict[str, Tensor], device: str) -> BaseModel:
+def rebuild_model(content: Mapping[str, Any], state: dict[str, Tensor], device: str = "cpu") -> BaseModel:
+    """The model that ``model.json`` and its tensors describe.
+
+    Raises:
+        SavedModelError: If it does not describe one, or the weights do not fit.
+    """
     kinds = {kind.__name__: kind for kind in BaseModel.__subclasses__()}
     kind = kinds.get(content["estimator"])
     if kind is None:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
@@ -53,3 +54,35 @@ def write(
         if old.name != weights:
             old.unlink(missing_ok=True)
     return folder
+
+
+def inside(name: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Tensors of something within an estimator: their names begin with ``name`` and a dot."""
+    return {f"{name}.{key}": tensor for key, tensor in tensors.items()}
+
+
+def taken(name: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """What `inside` named, by the names that it had."""
+    return {key.removeprefix(f"{name}."): tensor for key, tensor in tensors.items() if key.startswith(f"{name}.")}
+
+
+def tensor(tensors: Mapping[str, Tensor], name: str, *shape: int | None, dtype: torch.dtype = torch.float32) -> Tensor:
+    """A tensor by name, of the shape and the type that it must have.
+
+    Args:
+        tensors: All of them.
+        name: Its name.
+        shape: Its shape; None where any size will do.
+        dtype: Its type.
+
+    Raises:
+        SavedModelError: If it is missing or of another shape or type.
+    """
+    found = tensors.get(name)
+    if found is None:
+        raise SavedModelError(f"the tensor {name!r} is missing")
+    fits = found.ndim == len(shape) and all(b is None or a == b for a, b in zip(found.shape, shape, strict=True))
+    if not fits or found.dtype != dtype:
+        wanted = "×".join("n" if size is None else str(size) for size in shape)
+        raise SavedModelError(f"the tensor {name!r} is {list(found.shape)} of {found.dtype}, not {wanted} of {dtype}")
+    return found

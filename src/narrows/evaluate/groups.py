@@ -1,4 +1,4 @@
-"""Fairness of a fit: how well each group of rows is modelled, and whether a generator gives it its share."""
+"""Fairness of a fit: each group's error, how often it is called strange, and its share of made-up rows."""
 
 from __future__ import annotations
 
@@ -29,6 +29,7 @@ class Group:
         share: Its share of the data, with its interval.
         error: Its mean reconstruction error, with its interval.
         made: Its share of made-up rows, with its interval; None where none were made.
+        alarms: Share of its rows that are called strange, with its interval; None where nothing is.
     """
 
     name: str
@@ -36,6 +37,7 @@ class Group:
     share: Estimate
     error: Estimate
     made: Estimate | None = None
+    alarms: Estimate | None = None
 
 
 @dataclass(frozen=True)
@@ -44,13 +46,15 @@ class GroupReport:
 
     Attributes:
         column: The column.
-        error: Mean reconstruction error of all rows.
+        error: Mean error of all rows.
         groups: The groups.
+        alarms: Share of all rows that are called strange; None where nothing is.
     """
 
     column: str
     error: float
     groups: tuple[Group, ...]
+    alarms: float | None = None
 
     def sentences(self) -> list[str]:
         """What differs by more than chance explains, in plain words."""
@@ -58,8 +62,13 @@ class GroupReport:
         for group in self.groups:
             if group.error.low > self.error:
                 lines.append(
-                    f"{self.column} = {group.name}: reconstructed worse than average "
+                    f"{self.column} = {group.name}: a larger error than average "
                     f"({group.error} against {self.error:.3g})."
+                )
+            if group.alarms is not None and self.alarms is not None and group.alarms.low > self.alarms:
+                lines.append(
+                    f"{self.column} = {group.name}: called strange more often than average "
+                    f"({group.alarms.value:.1%} against {self.alarms:.1%})."
                 )
             if group.made is not None and (group.made.high < group.share.low or group.made.low > group.share.high):
                 word = "too rare" if group.made.value < group.share.value else "too common"
@@ -73,7 +82,7 @@ class GroupReport:
         """The report as plain JSON."""
         found = asdict(self)
         for shown, group in zip(found["groups"], self.groups, strict=True):
-            for name in ("share", "error", "made"):
+            for name in ("share", "error", "made", "alarms"):
                 value = getattr(group, name)
                 shown[name] = None if value is None else value._asdict()
         return {**found, "groups": list(found["groups"]), "sentences": self.sentences()}
@@ -85,6 +94,7 @@ def group_report(
     errors: ArrayLike,
     made: ArrayLike | None = None,
     *,
+    alarms: ArrayLike | None = None,
     level: float = 0.95,
     repeats: int = 1000,
     seed: int = 0,
@@ -96,6 +106,7 @@ def group_report(
         cells: ``(n,)`` its cells: text or None, or numbers with NaN, which are grouped by their quartiles.
         errors: ``(n,)`` each row's reconstruction error, any unit.
         made: ``(m,)`` the column in made-up rows, of the same kind.
+        alarms: ``(n,)`` which rows are called strange.
         level: Probability that the intervals should cover the truth.
         repeats: Bootstrap draws.
         seed: For the draws.
@@ -119,6 +130,7 @@ def group_report(
         raise InvalidParameter(f"level={level!r}, repeats={repeats!r}: level lies between 0 and 1, repeats from 1")
     names, places, made_places = _grouped(real, None if made is None else np.asarray(made))
     rng = np.random.default_rng(seed)
+    strange = None if alarms is None else np.asarray(alarms, dtype=bool)
     groups = []
     for place, name in enumerate(names):
         inside = places == place
@@ -126,9 +138,11 @@ def group_report(
             continue
         drawn = None if made_places is None else _share(made_places == place, level, repeats, rng)
         share = _share(inside, level, repeats, rng)
-        groups.append(Group(name, int(inside.sum()), share, _mean(losses[inside], level, repeats, rng), drawn))
+        called = None if strange is None else _share(strange[inside], level, repeats, rng)
+        error = _mean(losses[inside], level, repeats, rng)
+        groups.append(Group(name, int(inside.sum()), share, error, drawn, called))
     groups.sort(key=lambda g: -g.rows)
-    return GroupReport(column, float(losses.mean()), tuple(groups))
+    return GroupReport(column, float(losses.mean()), tuple(groups), None if strange is None else float(strange.mean()))
 
 
 def _share(inside: NDArray[np.bool_], level: float, repeats: int, rng: np.random.Generator) -> Estimate:

@@ -1,5 +1,7 @@
 """Models: modules that combine parts."""
 
 from narrows.models.autoencoder import AutoencoderModule
+from narrows.models.denoiser import DenoiserModule, DenoiseStep
+from narrows.models.stacked import StackedModule
 
-__all__ = ["AutoencoderModule"]
+__all__ = ["AutoencoderModule", "DenoiseStep", "DenoiserModule", "StackedModule"]

@@ -3,6 +3,5 @@
 from __future__ import annotations
 
 from narrows.report.run import Drawing, Run, write_run
-from narrows.report.split import count, hold_out, take
 
-__all__ = ["Drawing", "Run", "count", "hold_out", "take", "write_run"]
+__all__ = ["Drawing", "Run", "write_run"]

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from narrows import files, plots
+from narrows.data.split import count, take
 from narrows.errors import NarrowsError
 from narrows.evaluate import Comparison, compare
 from narrows.plots._style import DPI, some
-from narrows.report.split import count, take
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -1,0 +1,361 @@
+"""The detector: finds strange rows, says how sure it is, and which cells made them strange."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from pathlib import Path
+from typing import Annotated, Any, Self, final
+
+import numpy as np
+import torch
+from sklearn.base import BaseEstimator, OutlierMixin, clone
+from sklearn.utils import Tags
+
+from narrows._part import Interval, Part
+from narrows._types import Rows
+from narrows.data import Table
+from narrows.errors import DataWarning, InvalidData, InvalidParameter
+from narrows.estimators._base import BaseModel, NotFitted
+from narrows.estimators._explanation import Explanation, Floats
+from narrows.estimators._shared import check_params, describe_features, draw_seed
+from narrows.networks import Network
+from narrows.tasks._twins import Twins
+from narrows.tasks.anomaly import FOLDS, Detector, discoveries, from_modules, learn_detector
+from narrows.training import Training
+
+Rate = Annotated[float, Interval(0, 1, open_low=True, open_high=True)]
+
+
+@final
+class AnomalyDetector(OutlierMixin, BaseEstimator):
+    """Finds the strange rows of a table, with blanks and categories as they come.
+
+    Denoisers, trained on rows with noise and with cells hidden, say how far every cell lies from what the others lead
+    to expect; the nearest training rows say how far the row lies from any that was seen, for the part of the table
+    that it lies in. The two are standardised and added up, cell by cell, so that contributions of cells
+    make up the score.
+
+    Training rows are judged by denoisers that never saw them, and are none of their own neighbours. Their scores
+    calibrate: the p-value of a row is its rank among them, so that alarms come at a rate that is chosen, not guessed. A
+    row that equals a training row is taken to be that row.
+
+    Blanks neither speak for a row nor against it. A category that no training row had, or another value in a column
+    that was constant, adds ln(n + 1).
+
+    Args:
+        model: An unfitted narrows estimator: rows are then judged by their reconstruction, in nats, of models that
+            were trained on the other folds. None: denoisers and neighbours.
+        alarm_rate: Share of normal rows that `predict` may call strange.
+        trim: Share of the training rows that is set aside first, as suspicious. 0 when all are known to be normal.
+        members: How many denoisers.
+        network: Makes the denoisers (`narrows.networks`); None: two layers of 128 with shortcuts.
+        format: How raw tables become rows (`narrows.data.Table`); None: standardised.
+        training: Settings of the loop for the denoisers; None: 500 to 2,000 steps, by the number of rows.
+        random_state: Whole number for equal runs; None: another run every time.
+
+    Attributes:
+        format_: The fitted format: raw tables to rows and back.
+        detector_: What scores rows in scaled units.
+        models_: The trained models, where one was given.
+        offset_: `score_samples` of the least strange row that is an alarm.
+        reasons_: In words, what was done and assumed.
+        n_features_in_: Columns of the table.
+        feature_names_in_: Their names, where they have names.
+
+    References:
+        Livernoche et al.: On Diffusion Modeling for Anomaly Detection, 2024, https://arxiv.org/abs/2305.18593;
+        Vovk, Gammerman, Shafer: Algorithmic Learning in a Random World, 2005;
+        Barber, Candès, Ramdas, Tibshirani: Predictive Inference with the Jackknife+, 2021,
+        https://arxiv.org/abs/1905.02928
+
+    Example:
+        ```python
+        import numpy as np
+        from narrows import AnomalyDetector, Training
+
+        X = np.random.default_rng(0).normal(size=(200, 3))
+        X[:, 2] = X[:, 0] + X[:, 1]
+        detector = AnomalyDetector(trim=0.0, training=Training(epochs=50), random_state=0).fit(X)
+        detector.p_values([[1.0, 1.0, -2.0]])  # small: each cell is usual, the three together are not
+        ```
+    """
+
+    format_: Any
+    detector_: Detector
+    models_: list[BaseModel]
+    offset_: float
+    reasons_: list[str]
+    n_features_in_: int
+
+    def __init__(
+        self,
+        model: Any = None,
+        *,
+        alarm_rate: Rate = 0.01,
+        trim: Annotated[float, Interval(0, 0.5)] = 0.2,
+        members: Annotated[int, Interval(2)] = 8,
+        network: Network | None = None,
+        format: Part | None = None,  # noqa: A002
+        training: Training | None = None,
+        random_state: Any = None,
+    ) -> None:
+        self.model = model
+        self.alarm_rate = alarm_rate
+        self.trim = trim
+        self.members = members
+        self.network = network
+        self.format = format
+        self.training = training
+        self.random_state = random_state
+
+    # --- fitting ---------------------------------------------------------------------------------------------
+
+    def fit(self, X: Any, y: Any = None) -> Self:
+        """Learn what rows are usual.
+
+        Args:
+            X: n rows: array ``(n, d)`` or DataFrame (pandas, polars, pyarrow); images where ``model`` is given. Blanks
+                are NaN, None or NaT. Some rows may be strange themselves, unless ``trim=0``.
+            y: Ignored.
+
+        Returns:
+            The detector itself.
+
+        Raises:
+            InvalidParameter: If a parameter cannot be used.
+            InvalidData: If the table cannot be used: a single row, only blanks, infinite numbers.
+        """
+        self._check_params()
+        seed = draw_seed(self.random_state)
+        if self.model is not None:
+            return self._fit_models(X, seed)
+        options = self.format if isinstance(self.format, Table) else Table(scaling="standard")
+        format_ = options.fit(X)
+        rows = format_.to_rows(X)
+        if len(rows) < 2:
+            raise InvalidData(f"n_samples={len(rows)}: one sample is not enough to learn from; give at least 2 rows")
+        detector = learn_detector(
+            rows,
+            format_.layout,
+            members=self.members,
+            trim=self.trim,
+            network=self.network,
+            training=self.training,
+            seed=seed,
+        )
+        return self._take(format_, detector, [], seed)
+
+    def _fit_models(self, X: Any, seed: int) -> Self:
+        model = clone(self.model)
+        if model.random_state is None:
+            model.set_params(random_state=seed)
+        check_params(model)
+        format_, rows = model._open(X)
+        twins = Twins.fit(rows, torch.ones(len(rows), dtype=torch.bool), FOLDS)
+        fold = twins.find(rows).fold
+        if twins.folds < 2:
+            raise InvalidData("all rows are equal: there is nothing to tell a strange row by")
+        models = [clone(model)._fit_rows(format_, rows.take(fold != k)) for k in range(twins.folds)]
+        detector = from_modules([m.module_ for m in models], rows, format_.layout, twins)
+        return self._take(format_, detector, models, seed)
+
+    @classmethod
+    def from_model(cls, model: BaseModel, X: Any, alarm_rate: float = 0.01) -> Self:
+        """A detector by a fitted model: rows are strange that it cannot reconstruct.
+
+        Args:
+            model: A fitted narrows estimator, of tables or images.
+            X: Normal rows to calibrate on; not those of training, which the model reconstructs better than others.
+            alarm_rate: Share of normal rows that `predict` may call strange.
+
+        Returns:
+            A fitted detector.
+
+        Raises:
+            InvalidParameter: If the model is not fitted.
+        """
+        if not isinstance(model, BaseModel) or not model.__sklearn_is_fitted__():
+            raise InvalidParameter(f"{model!r} is no fitted narrows estimator: call its fit(X) first")
+        made = cls(alarm_rate=alarm_rate)
+        check_params(made)
+        rows = model._rows(X)
+        if len(rows) < 2:
+            raise InvalidData(f"n_samples={len(rows)}: give at least 2 rows to calibrate on")
+        detector = from_modules([model.module_], rows, model.format_.layout, Twins.none())
+        return made._take(model.format_, detector, [model], 0)
+
+    def _check_params(self) -> None:
+        check_params(self)
+        if self.format is not None and not isinstance(self.format, Table):
+            raise InvalidParameter(f"format={self.format!r} is not for tables: use narrows.data.Table(…)")
+        if self.model is not None and not isinstance(self.model, BaseModel):
+            raise InvalidParameter(
+                f"model={self.model!r} cannot judge rows: give an unfitted narrows estimator such as "
+                "narrows.VariationalAutoencoder(), or None; for a fitted one there is "
+                "AnomalyDetector.from_model(model, X)"
+            )
+
+    def _take(self, format_: Any, detector: Detector, models: list[BaseModel], seed: int) -> Self:
+        # nothing is set before everything has worked: bad input leaves no half-fitted detector
+        n, rate = len(detector.scores), float(self.alarm_rate)
+        if n < 1 / rate - 1:
+            warnings.warn(
+                DataWarning(
+                    f"{n} rows cannot promise a false-alarm rate of {rate:g}: the lowest that they can is "
+                    f"{1 / (n + 1):.2g}, and alarms come at that; {int(np.ceil(1 / rate)) - 1:,} rows would do"
+                ),
+                stacklevel=3,
+            )
+        self.format_, self.detector_, self.models_, self.seed_ = format_, detector, models, seed
+        self.offset_ = -float(np.nextafter(detector.threshold(rate), -np.inf))
+        self.reasons_ = [*format_.reasons, *detector.notes]
+        describe_features(self, format_)
+        return self
+
+    # --- using -----------------------------------------------------------------------------------------------
+
+    def __sklearn_is_fitted__(self) -> bool:
+        """Whether it has been fitted or loaded."""
+        return hasattr(self, "detector_")
+
+    def _terms(self, X: Any) -> tuple[Rows, torch.Tensor, torch.Tensor]:
+        if not self.__sklearn_is_fitted__():
+            raise NotFitted(
+                "this AnomalyDetector is not fitted yet: call fit(X) first, or AnomalyDetector.from_model(model, X)"
+            )
+        if not self._of_tables():
+            rows = self.format_.to_rows(X)
+            return rows, *self.detector_.terms(rows)
+        rows = self.format_.to_rows(X, owner="AnomalyDetector", warn=False)
+        return rows, *self.detector_.terms(rows, self.format_.novel(X))
+
+    def _of_tables(self) -> bool:
+        return len(self.format_.layout.shape) == 1
+
+    def anomaly_score(self, X: Any) -> Floats:
+        """How strange every row is; higher is stranger.
+
+        Args:
+            X: n rows, as in ``fit``.
+
+        Returns:
+            ``(n,)`` sums of contributions, about 0 for a usual row, in standard deviations of the evidence.
+        """
+        return self._terms(X)[1].sum(1).numpy()
+
+    def score_samples(self, X: Any) -> Floats:
+        """How normal every row is: −`anomaly_score`, as scikit-learn has it.
+
+        Args:
+            X: n rows, as in ``fit``.
+
+        Returns:
+            ``(n,)``; lower is stranger.
+        """
+        return -self.anomaly_score(X)
+
+    def decision_function(self, X: Any) -> Floats:
+        """`score_samples` less `offset_`: negative for alarms.
+
+        Args:
+            X: n rows, as in ``fit``.
+
+        Returns:
+            ``(n,)``.
+        """
+        return self.score_samples(X) - self.offset_
+
+    def predict(self, X: Any) -> Any:
+        """−1 for strange rows, 1 for the others; of normal rows a share of ``alarm_rate`` is called strange.
+
+        Args:
+            X: n rows, as in ``fit``.
+
+        Returns:
+            ``(n,)`` whole numbers.
+        """
+        return np.where(self.decision_function(X) < 0, -1, 1)
+
+    def p_values(self, X: Any) -> Floats:
+        """How often a row like the training rows scores as high: conformal p-values, never below 1 / (n + 1).
+
+        Args:
+            X: rows, as in ``fit``.
+
+        Returns:
+            ``(n,)`` in (0, 1].
+        """
+        _, terms, trained = self._terms(X)
+        return self.detector_.p_values(terms.sum(1), trained).numpy()
+
+    def alarms(self, X: Any, rate: float | None = None, false_discovery_rate: float | None = None) -> Any:
+        """Which rows are strange.
+
+        Args:
+            X: n rows, as in ``fit``.
+            rate: Share of normal rows that may be called strange. None: ``alarm_rate``.
+            false_discovery_rate: Instead of that, share of the alarms that may be false (Benjamini–Hochberg): what is
+                called strange then depends on all rows together.
+
+        Returns:
+            ``(n,)`` booleans.
+
+        Raises:
+            InvalidParameter: If both are given, or one is not between 0 and 1.
+        """
+        if rate is not None and false_discovery_rate is not None:
+            raise InvalidParameter("give rate or false_discovery_rate, not both")
+        for name, value in (("rate", rate), ("false_discovery_rate", false_discovery_rate)):
+            if value is not None and not 0 < value < 1:
+                raise InvalidParameter(f"{name}={value!r}: give a number between 0 and 1, such as 0.01")
+        p = self.p_values(X)
+        if false_discovery_rate is not None:
+            return discoveries(torch.from_numpy(p), float(false_discovery_rate)).numpy()
+        n = len(self.detector_.scores)
+        return p <= max(self.alarm_rate if rate is None else rate, 1 / (n + 1)) + 1e-12
+
+    def explain(self, X: Any) -> Explanation:
+        """Which cells made rows strange, by how much, and what was expected in them.
+
+        Args:
+            X: n rows, as in ``fit``; best only those that are alarms.
+
+        Returns:
+            Scores, contributions that add up to them, and expected values.
+        """
+        rows, terms, trained = self._terms(X)
+        scores = terms.sum(1)
+        expected = self.detector_.evidence.expected(rows, self.detector_.twins.find(rows))
+        return Explanation(
+            scores=scores.numpy(),
+            p_values=self.detector_.p_values(scores, trained).numpy(),
+            contributions=terms.reshape(len(rows), *self.format_.layout.shape).numpy(),
+            expected=self.format_.from_values(expected),
+            columns=tuple(str(c.name) for c in self.format_.columns) if self._of_tables() else (),
+            given=X,
+        )
+
+    def save(self, folder: str | os.PathLike[str]) -> Path:
+        """Write the fitted detector into a folder, to be read by ``narrows.load``.
+
+        Args:
+            folder: Where to; made if it is missing.
+
+        Returns:
+            The folder.
+        """
+        from narrows.estimators._detector_files import save
+
+        if not self.__sklearn_is_fitted__():
+            raise NotFitted("this AnomalyDetector is not fitted yet: call fit(X) first")
+        return save(self, Path(folder))
+
+    def __sklearn_tags__(self) -> Tags:
+        """Blanks and categories are welcome."""
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = True
+        tags.input_tags.categorical = True
+        tags.input_tags.string = True
+        tags.input_tags.three_d_array = self.model is not None
+        return tags

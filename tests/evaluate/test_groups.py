@@ -44,7 +44,7 @@ def test_only_what_chance_does_not_explain_is_said():
     assert "more than chance" in group_report("g", cells, errors, same).sentences()[0]
     worse = group_report("g", cells, errors + 2 * (cells == "b"), np.where(rng.random(1000) < 0.9, "a", "b"))
     words = " ".join(worse.sentences())
-    assert "g = b: reconstructed worse" in words
+    assert "g = b: a larger error" in words
     assert "g = b: too rare" in words
     assert "g = a: too common" in words
     assert json.loads(json.dumps(worse.to_dict()))["groups"][0]["share"]["value"] == pytest.approx(0.5, abs=0.05)

@@ -40,9 +40,7 @@ def detect(request: Request, output: Output) -> None:
     _check(request)
     source = open_source(request.source, sql=request.sql)
     detector = _detector(request, source)
-    scores = detector.anomaly_score(source.data)
-    p = detector.p_values(source.data)
-    alarms = detector.alarms(source.data, request.alarm_rate, request.fdr)
+    scores, p, alarms = detector.assess(source.data, request.alarm_rate, request.fdr)
     order = np.argsort(-scores, kind="stable")
     told = order[: max(min(SHOWN, len(order)), min(int(alarms.sum()), EXPLAINED))]
     explained = detector.explain(take(source.data, told))
@@ -52,7 +50,7 @@ def detect(request: Request, output: Output) -> None:
     chance = f"false-discovery rate of {request.fdr:g}" if request.fdr else f"false-alarm rate of {rate:g}"
     line = f"{int(alarms.sum()):,} of {len(scores):,} rows are alarms at a {chance}"
     if request.out is not None:
-        _write(request, source, (scores, p, alarms), reasons)
+        _write(request.out, request.with_rows, source, (scores, p, alarms), reasons)
         line = f"{line} → {request.out}"
     if request.save is not None:
         detector.save(request.save)
@@ -93,9 +91,9 @@ def _detector(request: Request, source: Any) -> Any:
             f"{request.source!r} holds {source.kind}: fit a model of them first (narrows fit …), and name it by --model"
         )
     trim = 0.0 if clean is not None else (AnomalyDetector().trim if request.trim is None else request.trim)
-    # a rate that the rows cannot promise is warned of, whichever way it was asked for
-    rate = {} if request.alarm_rate is None else {"alarm_rate": request.alarm_rate}
-    detector = AnomalyDetector(trim=trim, random_state=request.seed, **rate)
+    detector = AnomalyDetector(trim=trim, random_state=request.seed)
+    if request.alarm_rate is not None:
+        detector.set_params(alarm_rate=request.alarm_rate)
     return detector.fit(source.data if clean is None else clean)
 
 
@@ -120,7 +118,7 @@ def _tell(
     output.say()
 
 
-def _write(request: Request, source: Any, found: tuple[Any, Any, Any], reasons: dict[int, str]) -> None:
+def _write(out: str, with_rows: bool, source: Any, found: tuple[Any, Any, Any], reasons: dict[int, str]) -> None:
     import pyarrow as pa
 
     from narrows.data import write_table
@@ -136,9 +134,9 @@ def _write(request: Request, source: Any, found: tuple[Any, Any, Any], reasons: 
         "reason": [reasons.get(i) if alarms[i] else None for i in range(len(scores))],
     }
     table = pa.table({**columns, "reason": pa.array(columns["reason"], pa.string())})
-    if request.with_rows:
+    if with_rows:
         if not isinstance(source.data, pa.Table):
             raise InvalidParameter("--with-rows needs a table with named columns: give a .csv or .parquet file")
         for name in source.data.column_names:
             table = table.append_column(f"{name}_" if name in columns else name, source.data[name])
-    write_table(table, request.out)
+    write_table(table, out)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import warnings
 from pathlib import Path
-from typing import Annotated, Any, Self, final
+from typing import Annotated, Any, NamedTuple, Self, final
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, OutlierMixin, clone
 from sklearn.utils import Tags
 
@@ -25,6 +26,20 @@ from narrows.tasks.anomaly import FOLDS, Detector, discoveries, from_modules, le
 from narrows.training import Training
 
 Rate = Annotated[float, Interval(0, 1, open_low=True, open_high=True)]
+
+
+class Assessment(NamedTuple):
+    """What is said of rows.
+
+    Attributes:
+        scores: ``(n,)`` how strange; higher is stranger.
+        p_values: ``(n,)`` how often a normal row scores as high.
+        alarms: ``(n,)`` which are called strange.
+    """
+
+    scores: Floats
+    p_values: Floats
+    alarms: NDArray[np.bool_]
 
 
 @final
@@ -286,11 +301,10 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
         Returns:
             ``(n,)`` in (0, 1].
         """
-        _, terms, trained = self._terms(X)
-        return self.detector_.p_values(terms.sum(1), trained).numpy()
+        return self.assess(X).p_values
 
-    def alarms(self, X: Any, rate: float | None = None, false_discovery_rate: float | None = None) -> Any:
-        """Which rows are strange.
+    def assess(self, X: Any, rate: float | None = None, false_discovery_rate: float | None = None) -> Assessment:
+        """Scores, p-values and alarms in one go.
 
         Args:
             X: n rows, as in ``fit``.
@@ -299,21 +313,38 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
                 called strange then depends on all rows together.
 
         Returns:
-            ``(n,)`` booleans.
+            ``scores``, ``p_values`` and ``alarms``, each ``(n,)``.
 
         Raises:
-            InvalidParameter: If both are given, or one is not between 0 and 1.
+            InvalidParameter: If both rates are given, or one is not between 0 and 1.
         """
         if rate is not None and false_discovery_rate is not None:
             raise InvalidParameter("give rate or false_discovery_rate, not both")
         for name, value in (("rate", rate), ("false_discovery_rate", false_discovery_rate)):
             if value is not None and not 0 < value < 1:
                 raise InvalidParameter(f"{name}={value!r}: give a number between 0 and 1, such as 0.01")
-        p = self.p_values(X)
+        _, terms, trained = self._terms(X)
+        scores = terms.sum(1)
+        p = self.detector_.p_values(scores, trained)
         if false_discovery_rate is not None:
-            return discoveries(torch.from_numpy(p), float(false_discovery_rate)).numpy()
-        n = len(self.detector_.scores)
-        return p <= max(self.alarm_rate if rate is None else rate, 1 / (n + 1)) + 1e-12
+            alarms = discoveries(p, float(false_discovery_rate))
+        else:
+            lowest = 1 / (len(self.detector_.scores) + 1)
+            alarms = p <= max(self.alarm_rate if rate is None else rate, lowest) + 1e-12
+        return Assessment(scores.numpy(), p.numpy(), alarms.numpy())
+
+    def alarms(self, X: Any, rate: float | None = None, false_discovery_rate: float | None = None) -> Any:
+        """Which rows are strange: the ``alarms`` of `assess`.
+
+        Args:
+            X: n rows, as in ``fit``.
+            rate: Share of normal rows that may be called strange. None: ``alarm_rate``.
+            false_discovery_rate: Instead of that, share of the alarms that may be false.
+
+        Returns:
+            ``(n,)`` booleans.
+        """
+        return self.assess(X, rate, false_discovery_rate).alarms
 
     def explain(self, X: Any) -> Explanation:
         """Which cells made rows strange, by how much, and what was expected in them.

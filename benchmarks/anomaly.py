@@ -4,10 +4,10 @@
         [--methods narrows,untrained,knn,…] [--sets cardio,…] [--keep results.csv]
 
 ``DIR`` holds ``adbench/*.npz``. Sets over 50,000 rows are cut to 50,000 by chance. *Normals*: a random half of the
-normal rows trains, the rest and all anomalies test. *Contaminated*: a random half of the normal rows and of the anomalies
-trains, without labels, and the other halves test. Everything is scaled by mean and standard deviation of the training
-rows. What is measured is kept in ``--keep`` as it comes, and not measured again; tables are printed of all that is
-there. PyOD's detectors need ``pip install pyod``.
+normal rows trains, the rest and all anomalies test. *Contaminated*: a random half of the normal rows and of the
+anomalies trains, without labels, and the other halves test. Everything is scaled by mean and standard deviation of the
+training rows. What is measured is kept in ``--keep`` as it comes, and not measured again; tables are printed of all
+that is there. PyOD's detectors need ``pip install pyod``.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ from torch.func import functional_call, stack_module_state, vmap
 
 from narrows._part import Part
 from narrows.errors import InvalidParameter
-from narrows.networks import Asymmetric, Conv, Dense, Network
+from narrows.networks import Asymmetric, Conv, Dense, Network, Residual
 
 TABLE = (5,)
 IMAGES = [(1, 1, 1), (1, 7, 5), (3, 28, 28), (4, 9, 2)]
@@ -21,6 +21,8 @@ NETWORKS: list[Network] = [
     Dense(widths=(7, 4), activation="tanh", normalisation="layer"),
     Dense(widths=(6,), activation="gelu", normalisation="batch", dropout=0.2),
     Dense(widths=(8,), activation="sigmoid", sparse=0.5),
+    Residual(),
+    Residual(width=6, depth=3, activation="gelu", dropout=0.2),
     Conv(),
     Conv(channels=(4, 6), activation="relu", down="pool"),
     Conv(channels=(4, 6, 8), down="stride", up="transposed", kernel=4, dense=(10,)),
@@ -32,7 +34,7 @@ NETWORKS: list[Network] = [
 CASES = [
     pytest.param(network, shape, id=f"{i}-{type(network).__name__}-{'x'.join(map(str, shape))}")
     for i, network in enumerate(NETWORKS)
-    for shape in ([TABLE] if isinstance(network, Dense) else []) + IMAGES
+    for shape in ([TABLE] if isinstance(network, Dense | Residual) else []) + IMAGES
 ]
 WIDTH, CODE = 6, 3
 

@@ -50,6 +50,17 @@ def test_only_what_chance_does_not_explain_is_said():
     assert json.loads(json.dumps(worse.to_dict()))["groups"][0]["share"]["value"] == pytest.approx(0.5, abs=0.05)
 
 
+def test_groups_called_strange_more_often_than_others():
+    cells = np.repeat(["a", "b"], 500)
+    strange = np.concatenate([np.arange(500) % 50 == 0, np.arange(500) % 5 == 0])
+    report = group_report("g", cells, np.ones(1000), alarms=strange)
+    rates = {g.name: g.alarms.value for g in report.groups}
+    assert rates == {"a": 0.02, "b": 0.2}
+    assert report.sentences() == ["g = b: called strange more often than average (20.0% against 11.0%)."]
+    assert report.to_dict()["groups"][0]["alarms"]["low"] < 0.2
+    assert group_report("g", cells, np.ones(1000)).groups[0].alarms is None
+
+
 def test_many_groups_are_pooled_and_bad_input_is_refused():
     report = group_report("id", [f"v{i:03}" for i in range(100)], np.ones(100))
     assert len(report.groups) == 20

@@ -224,7 +224,9 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
             )
         self.format_, self.detector_, self.models_, self.seed_ = format_, detector, models, seed
         self.offset_ = -float(np.nextafter(detector.threshold(rate), -np.inf))
-        self.reasons_ = [*format_.reasons, *detector.notes]
+        # no likelihood judges rows here
+        told = [reason for reason in format_.reasons if models or "likelihood" not in reason]
+        self.reasons_ = [*told, *detector.notes]
         describe_features(self, format_)
         return self
 
@@ -327,6 +329,11 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
         scores = terms.sum(1)
         p = self.detector_.p_values(scores, trained)
         if false_discovery_rate is not None:
+            if trained.double().mean() > 0.5:
+                raise InvalidParameter(
+                    "false_discovery_rate needs rows that were not learnt from: ranks of rows among themselves say "
+                    "nothing of how many are strange; fit on rows known to be normal, or give rate"
+                )
             alarms = discoveries(p, float(false_discovery_rate))
         else:
             lowest = 1 / (len(self.detector_.scores) + 1)

@@ -121,7 +121,7 @@ class Detector:
             trained: ``(B,)`` which rows were trained on.
         """
         n = len(self.scores)
-        beyond = n - torch.searchsorted(self.scores, scores.contiguous(), right=False)
+        beyond = (n - torch.searchsorted(self.scores, scores.contiguous(), right=False)).double()
         return torch.where(trained, beyond.clamp_min(1) / n, (1 + beyond) / (n + 1))
 
     def threshold(self, rate: float) -> float:

@@ -17,10 +17,11 @@ from narrows.data import format_from_config
 from narrows.errors import InvalidParameter, SavedModelError
 from narrows.estimators._store import write
 from narrows.networks import Network
+from narrows.tasks._candidates import Candidates
 from narrows.tasks._features import Features
 from narrows.tasks._gaussian import Gaussian
 from narrows.tasks._refine import RefinerModule
-from narrows.tasks.impute import Candidates, Filler, default_network
+from narrows.tasks.impute import Filler, default_network
 
 
 def save(imputer: Any, folder: Path) -> Path:

@@ -11,8 +11,8 @@ from sklearn.base import clone
 
 from narrows.data import Table
 from narrows.errors import InvalidData
-from narrows.tasks._features import Features
-from narrows.tasks.impute import hide
+from narrows.tasks._features import Features, seen_cells
+from narrows.tasks._weigh import hide
 
 ROWS = 4_000  # rows that the methods are compared on, at most
 
@@ -73,7 +73,7 @@ def run_self_test(imputer: Any, X: Any, share: float, seed: int) -> SelfTest:
     rows = format_.to_rows(X)
     if len(rows) > ROWS:
         rows = rows.take(torch.randperm(len(rows), generator=torch.Generator().manual_seed(seed))[:ROWS])
-    observed = torch.ones_like(rows.values, dtype=torch.bool) if rows.observed is None else rows.observed
+    observed = seen_cells(rows)
     hidden = hide(observed, share, seed)
     if not bool(hidden.any()):
         raise InvalidData(f"{len(rows)} rows are too few to hide any cell and judge it: give a larger table")

@@ -9,16 +9,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from narrows._types import Layout, Rows
-from narrows.corruptions import Masking
+from narrows._types import Rows
 from narrows.networks import Network
-from narrows.tasks._features import Features
+from narrows.tasks._features import Features, seen_cells
 from narrows.training import Loop, Player, Training
 from narrows.training.loop import trainable
 from narrows.training.seeds import hash_seed, seeded
 
 COPIES = 16_384  # rows to train on: every row several times, each time with other cells hidden
-LARGEST = 30_000
 SEEN = 0.1  # how much a cell counts that the network is shown
 FAR = 8.0  # standard deviations beyond which the network sees no difference
 BATCH, STEPS = 64, 1_500
@@ -94,41 +92,27 @@ def plan(training: Training | None, rows: int) -> Training:
     )
 
 
-def masked_copies(
-    rows: Rows,
-    layout: Layout,
-    inputs: Callable[[Rows], Tensor],
-    seed: int,
-) -> Rows:
+def masked_copies(rows: Rows, inputs: Callable[[Rows], Tensor], most: int, seed: int) -> Rows:
     """Rows again and again, with other cells hidden every time, as the refiner trains on them.
 
     Args:
         rows: Rows with blanks.
-        layout: What a row looks like.
         inputs: Makes the refiner's inputs of rows.
+        most: How many rows to make at most, where there are not more already.
         seed: Fixes what is hidden.
 
     Returns:
         ``values`` inputs, ``target`` true values, ``condition`` how much each cell counts.
     """
-    mask = rows.mask()
-    seen = torch.ones_like(rows.values, dtype=torch.bool) if mask is None else mask
-    blank = 1 - float(seen.float().mean())
-    low, high = 0.05, min(0.9, max(0.3, 2 * blank))
+    copies = max(1, min(COPIES, most) // len(rows))
+    values, seen = rows.values.repeat(copies, 1), seen_cells(rows).repeat(copies, 1)
+    low, high = 0.05, min(0.9, max(0.3, 2 * (1 - float(seen.float().mean()))))
     generator = torch.Generator().manual_seed(hash_seed(seed, 11))
-    if len(rows) > LARGEST:
-        index = torch.randperm(len(rows), generator=generator)[:LARGEST]
-        rows, seen = rows.take(index), seen[index]
-    copies = max(1, COPIES // len(rows))
-    parts = []
-    for copy in range(copies):
-        rate = low + (high - low) * (copy + 0.5) / copies
-        with seeded(hash_seed(seed, 12, copy)):
-            hidden = Masking(rate)(rows.replace(observed=seen), layout)
-        assert hidden.observed is not None
-        weight = torch.where(hidden.observed, SEEN, 1.0) * seen
-        parts.append(Rows(inputs(hidden), target=rows.values, condition=weight))
-    return Rows(**{n: torch.cat([getattr(p, n) for p in parts]) for n in parts[0].tensors()})
+    # every row at a rate of its own: later the network meets rows with few blanks and rows with many
+    rate = low + (high - low) * torch.rand(len(values), 1, generator=generator)
+    shown = seen & (torch.rand(values.shape, generator=generator) >= rate)
+    weight = torch.where(shown, SEEN, 1.0) * seen
+    return Rows(inputs(Rows(torch.where(shown, values, 0), shown)), target=values, condition=weight)
 
 
 def train_refiner(

@@ -1,0 +1,160 @@
+"""What hidden cells say: how much each way to fill counts, and how far off their mixture is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from narrows._types import Rows
+from narrows.tasks._candidates import Candidates
+from narrows.tasks._features import seen_cells
+from narrows.training.seeds import hash_seed
+
+HELD = 0.1  # share of the observed cells that is hidden to weigh and to calibrate
+FEW_CELLS = 8.0  # how many cells the belief counts that all candidates are equally good
+PRIOR_CELLS = 128.0  # how many cells the belief counts that a column's weights are those of all columns
+ENOUGH = 30  # cells without which a column's errors are taken from all columns
+
+Floats = NDArray[np.float64]
+
+
+def hide(observed: Tensor, share: float, seed: int) -> Tensor:
+    """Which observed cells to hide, ``(n, columns)``: a share of every column's, never its last ones.
+
+    Args:
+        observed: ``(n, columns)`` boolean.
+        share: Of the observed cells.
+        seed: Fixes the choice.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    chance = torch.rand(observed.shape, generator=generator).masked_fill(~observed, 2.0)
+    count = observed.sum(0)
+    hidden = torch.minimum((share * count).round(), (count - 2).clamp_min(0)).long()
+    return (chance.argsort(0).argsort(0) < hidden) & observed
+
+
+def hide_some(rows: Rows, seed: int) -> tuple[Rows, Tensor]:
+    """Rows with a tenth of their observed cells hidden, and which these are."""
+    observed = seen_cells(rows)
+    held = hide(observed, HELD, hash_seed(seed, 1))
+    return Rows(torch.where(held, 0, rows.values), observed & ~held), held
+
+
+@dataclass(frozen=True)
+class Hidden:
+    """The hidden cells of one column, c of them with w features each.
+
+    Attributes:
+        found: ``(c, K, w)`` what the candidates fill in.
+        truth: ``(c, w)`` what was there.
+        deviation: ``(c, w)`` how far off the straight line says that it may be.
+    """
+
+    found: Tensor
+    truth: Tensor
+    deviation: Tensor
+
+
+def hidden_cells(candidates: Candidates, rows: Rows, shown: Rows, held: Tensor) -> list[Hidden]:
+    """The hidden cells of every column.
+
+    Args:
+        candidates: The ways to fill.
+        rows: The true rows.
+        shown: The rows with cells hidden.
+        held: ``(n, columns)`` which are hidden.
+    """
+    features, size = candidates.features, candidates.chunk
+    parts: list[list[tuple[Tensor, Tensor, Tensor]]] = [[] for _ in features.width]
+    with torch.inference_mode():
+        for index in torch.nonzero(held.any(1)).flatten().split(size):
+            found, given = candidates.spread(shown.take(index))
+            truth, _ = features.expand(rows.take(index))
+            for j, column in enumerate(parts):
+                at, of = held[index, j], features.of(j)
+                column.append((found[at][:, :, of], truth[at][:, of], given.deviation[at][:, of]))
+    empty = (torch.empty(0, len(candidates.names), 1), torch.empty(0, 1), torch.empty(0, 1))
+    return [Hidden(*(torch.cat(x) for x in zip(*(p or [empty]), strict=True))) for p in parts]
+
+
+def weigh(candidates: Candidates, hidden: list[Hidden]) -> Tensor:
+    """How much each candidate counts, ``(columns, K)``.
+
+    Per column the weights minimise ‖y − A w‖² + τ ‖w − w₀‖² with w ≥ 0 and Σ w ≤ 1 over its hidden cells, y and A
+    being true and filled values less the column's mean (which takes what is left of 1), w₀ the weights of all columns
+    together, each column counting alike. τ is as heavy as 128 cells, and more for columns with heavy tails, by their
+    kurtosis: there a few cells make up the squared error, and weights that suit those suit no others.
+
+    Args:
+        candidates: The ways to fill.
+        hidden: The hidden cells of every column.
+    """
+    features, k = candidates.features, len(candidates.names)
+    result = torch.full((len(features.width), k), 1 / k)
+    for of in (features.numbers, features.categories):
+        pairs = {j: _pair(candidates, hidden[j], j) for j in of if len(hidden[j].truth)}
+        if not pairs:
+            continue
+        units = {j: float(np.sqrt(max((y**2).sum(), 1e-12))) for j, (_, y) in pairs.items()}
+        a = np.concatenate([a / units[j] for j, (a, _) in pairs.items()])
+        y = np.concatenate([y / units[j] for j, (_, y) in pairs.items()])
+        shared = _convex(a, y, np.full(k, 1 / k), FEW_CELLS)
+        for j in of:
+            heavy = _heaviness(pairs[j][1]) if j in pairs and j in features.numbers else 1.0
+            weights = _convex(*pairs[j], shared, PRIOR_CELLS * heavy) if j in pairs else shared
+            result[j] = torch.from_numpy(weights)
+    return result
+
+
+def _pair(candidates: Candidates, hidden: Hidden, j: int) -> tuple[Floats, Floats]:
+    marginal = candidates.marginal[candidates.features.of(j)]
+    a = (hidden.found - marginal).transpose(1, 2).flatten(0, 1)
+    return a.double().numpy(), (hidden.truth - marginal).flatten().double().numpy()
+
+
+def _heaviness(y: Floats) -> float:
+    """Kurtosis in units of a normal's, at least 1."""
+    square = float((y**2).mean())
+    return max(1.0, float((y**4).mean()) / (3 * square**2)) if square > 1e-12 else 1.0
+
+
+def _convex(a: Floats, y: Floats, towards: Floats, cells: float) -> Floats:
+    """The w ≥ 0 with Σ w ≤ 1 that minimises ‖y − a w‖² + τ ‖w − towards‖², τ as heavy as ``cells``."""
+    from scipy.optimize import nnls
+
+    if not (np.isfinite(a).all() and np.isfinite(y).all()):
+        return towards
+    k = len(towards)
+    pull = np.sqrt(cells * max(float((a**2).mean()), 1e-8))
+    firm = 1e3 * np.sqrt(float((a**2).sum()) + pull**2)  # what is left of 1 is one weight more, and all add up to 1
+    matrix = np.zeros((len(a) + k + 2, k + 1))
+    matrix[: len(a), :k] = a
+    matrix[len(a) : -1] = pull * np.eye(k + 1)
+    matrix[-1] = firm
+    goal = np.concatenate([y, pull * towards, [pull * (1 - towards.sum()), firm]])
+    return np.asarray(nnls(matrix, goal)[0][:k])
+
+
+def residuals(candidates: Candidates, weights: Tensor, hidden: list[Hidden]) -> tuple[Tensor, ...]:
+    """Sorted errors of every column's hidden cells in units of the expected deviation; empty for categories.
+
+    Args:
+        candidates: The ways to fill.
+        weights: ``(columns, K)`` how much each counts.
+        hidden: The hidden cells of every column.
+    """
+    features = candidates.features
+    errors = [torch.empty(0) for _ in features.width]
+    for j in features.numbers:
+        cells, mean = hidden[j], candidates.marginal[features.start[j]]
+        centre = mean + (cells.found[:, :, 0] - mean) @ weights[j]
+        errors[j] = ((cells.truth[:, 0] - centre) / cells.deviation[:, 0]).sort().values
+    every = torch.cat(errors).sort().values
+    if len(every) < ENOUGH:
+        level = (torch.arange(199) + 1) / 200
+        every = torch.cat([every, torch.special.ndtri(level)]).sort().values
+    return tuple(every if j in features.numbers and len(e) < ENOUGH else e for j, e in enumerate(errors))

@@ -130,13 +130,14 @@ def fit_gaussian(x: Tensor, observed: Tensor, seed: int, start: Gaussian | None 
         index = torch.randperm(n, generator=torch.Generator().manual_seed(seed))[:most]
         x, observed = x[index], observed[index]
     # rows with the same blanks lie side by side: they share one factorisation
-    index = observed.unique(dim=0, return_inverse=True)[1].argsort(stable=True)
+    index = torch.unique(observed, dim=0, return_inverse=True)[1].argsort(stable=True)
     x, observed = x[index].double(), observed[index]
     count = observed.sum(0).clamp_min(1)
     mean = torch.where(observed, x, 0).sum(0) / count
     variance = torch.where(observed, (x - mean).square(), 0).sum(0) / count + JITTER
     if d == 1 or d > widest:
         return Gaussian(mean.float(), torch.diag(variance).float(), diagonal=True)
+    # from features by themselves: what few rounds do not find is mostly noise
     current = Gaussian(mean, torch.diag(variance))
     if start is not None:
         current = Gaussian(start.mean.double(), start.covariance.double())
@@ -153,7 +154,7 @@ def _round(current: Gaussian, x: Tensor, observed: Tensor, shrink: float) -> Gau
     filled, uncertain = [], torch.zeros_like(current.covariance)
     for first in range(0, len(x), CHUNK):
         part, seen = x[first : first + CHUNK], observed[first : first + CHUNK]
-        patterns, which, counts = seen.unique_consecutive(dim=0, return_inverse=True, return_counts=True)
+        patterns, which, counts = torch.unique_consecutive(seen, return_inverse=True, return_counts=True, dim=0)
         order, lower = current._factor(patterns)
         filled.append(current._expect(part, seen, order[which], lower[which]))
         half = current._half(patterns, order, lower) * counts.sqrt().reshape(-1, 1, 1)

@@ -33,10 +33,14 @@ class RefinerModule(nn.Module):
         network: Makes the map.
     """
 
+    belongs: Tensor
+
     def __init__(self, features: Features, network: Network) -> None:
         super().__init__()
         d, columns = len(features.column), len(features.width)
         self.features, self.d = features, d
+        belongs = F.one_hot(features.column, columns).float()
+        self.register_buffer("belongs", belongs, persistent=False)  # (D, columns)
         self.network = network.map((2 * d + columns,), (d,))
         last = [m for m in self.network.modules() if isinstance(m, nn.Linear)][-1]
         with torch.no_grad():
@@ -51,22 +55,32 @@ class RefinerModule(nn.Module):
 
     def forward(self, inputs: Tensor) -> Tensor:
         """The filling ``(B, D)``: numbers and probabilities."""
-        result = self.raw(inputs)
-        for j in self.features.categories:
-            result[:, self.features.of(j)] = result[:, self.features.of(j)].softmax(1)
-        return result
+        raw, features = self.raw(inputs), self.features
+        if not features.categories:
+            return raw
+        total = self._log_total(raw)[:, features.column.to(raw.device)]
+        return torch.where(features.hot.to(raw.device), (raw - total).exp(), raw)
 
     def loss(self, inputs: Tensor, target: Tensor) -> Tensor:
         """−log p ``(B, columns)`` of target values: normal numbers with a scale per column, and categories."""
         raw, features = self.raw(inputs), self.features
         terms = torch.zeros_like(target)
         if features.numbers:
-            at = features.first[features.numbers]
+            at = features.first[features.numbers].to(raw.device)
             away = raw[:, at] - target[:, features.numbers]
             terms[:, features.numbers] = 0.5 * away.square() * (-2 * self.rho).exp() + self.rho
-        for j in features.categories:
-            terms[:, j] = F.cross_entropy(raw[:, features.of(j)], target[:, j].long(), reduction="none")
+        if features.categories:
+            of = features.categories
+            chosen = raw.gather(1, (features.first.to(raw.device) + target.long())[:, of])
+            terms[:, of] = self._log_total(raw)[:, of] - chosen
         return terms
+
+    def _log_total(self, raw: Tensor) -> Tensor:
+        """``(B, columns)`` log Σ exp over the features of every column: all columns at once, as they are many."""
+        column = self.features.column.to(raw.device)
+        top = raw.new_full((len(raw), len(self.features.width)), -torch.inf)
+        top = top.scatter_reduce(1, column.expand_as(raw), raw.detach(), "amax")
+        return (raw - top[:, column]).exp().matmul(self.belongs).log() + top
 
 
 class RefineStep(nn.Module):

@@ -17,7 +17,10 @@ from narrows.training.seeds import hash_seed
 HELD = 0.1  # share of the observed cells that is hidden to weigh and to calibrate
 FEW_CELLS = 8.0  # how many cells the belief counts that all candidates are equally good
 PRIOR_CELLS = 128.0  # how many cells the belief counts that a column's weights are those of all columns
-ENOUGH = 30  # cells without which a column's errors are taken from all columns
+SMOOTH = 0.35  # how far apart, in log σ, cells still speak for each other
+MOST_ERRORS = 3_000  # of a column that are kept
+SHAPE_CELLS = 32.0  # how many cells the belief counts that errors of a column are shaped as those of all
+LEVELS = 99
 
 Floats = NDArray[np.float64]
 
@@ -71,7 +74,7 @@ def hidden_cells(candidates: Candidates, rows: Rows, shown: Rows, held: Tensor) 
     features, size = candidates.features, candidates.chunk
     parts: list[list[tuple[Tensor, Tensor, Tensor]]] = [[] for _ in features.width]
     with torch.inference_mode():
-        for index in torch.nonzero(held.any(1)).flatten().split(size):
+        for index in torch.split(torch.nonzero(held.any(1)).flatten(), size):
             found, given = candidates.spread(shown.take(index))
             truth, _ = features.expand(rows.take(index))
             for j, column in enumerate(parts):
@@ -140,21 +143,78 @@ def _convex(a: Floats, y: Floats, towards: Floats, cells: float) -> Floats:
 
 
 def residuals(candidates: Candidates, weights: Tensor, hidden: list[Hidden]) -> tuple[Tensor, ...]:
-    """Sorted errors of every column's hidden cells in units of the expected deviation; empty for categories.
+    """How far off the mixture is, by column; empty for categories.
+
+    Errors are taken in units of the straight line's deviation σ, times how far off that is where it is like σ:
+    r² (σ) = (Σ k (e / σ)² + 8) / (Σ k + 8) over hidden cells, k falling with the distance of log σ. Cells that are
+    known well need not be off by as much of their σ as cells that little is known of.
 
     Args:
         candidates: The ways to fill.
         weights: ``(columns, K)`` how much each counts.
         hidden: The hidden cells of every column.
+
+    Returns:
+        Per column ``(3, c)``: sorted errors in units of r σ, evenly spaced log σ, and log r there.
     """
     features = candidates.features
-    errors = [torch.empty(0) for _ in features.width]
+    found = {}
     for j in features.numbers:
         cells, mean = hidden[j], candidates.marginal[features.start[j]]
         centre = mean + (cells.found[:, :, 0] - mean) @ weights[j]
-        errors[j] = ((cells.truth[:, 0] - centre) / cells.deviation[:, 0]).sort().values
-    every = torch.cat(errors).sort().values
-    if len(every) < ENOUGH:
-        level = (torch.arange(199) + 1) / 200
-        every = torch.cat([every, torch.special.ndtri(level)]).sort().values
-    return tuple(every if j in features.numbers and len(e) < ENOUGH else e for j, e in enumerate(errors))
+        error, log = (cells.truth[:, 0] - centre) / cells.deviation[:, 0], cells.deviation[:, 0].log()
+        if len(error) > MOST_ERRORS:
+            error, log = error[:MOST_ERRORS], log[:MOST_ERRORS]
+        found[j] = _in_units(error, log)
+    normal = torch.special.ndtri(_levels(LEVELS))
+    every = _towards(torch.cat([*(error for error, _ in found.values()), torch.empty(0)]), normal)
+    result = [torch.empty(0) for _ in features.width]
+    for j, (error, curve) in found.items():
+        shape = _towards(error, every)
+        result[j] = torch.stack([shape, *curve])
+    return tuple(result)
+
+
+def _levels(n: int) -> Tensor:
+    return (torch.arange(n) + 1) / (n + 1)
+
+
+def _at_levels(ordered: Tensor, level: Tensor) -> Tensor:
+    """Quantiles of n ordered errors, of which the i-th lies at level i / (n + 1)."""
+    n = len(ordered)
+    place = (level * (n + 1) - 1).clamp(0, n - 1)
+    low = place.floor().long()
+    return ordered[low] + (place - low) * (ordered[(low + 1).clamp_max(n - 1)] - ordered[low])
+
+
+def _towards(errors: Tensor, prior: Tensor) -> Tensor:
+    """Errors in order, each quantile drawn towards that of the prior, which counts as many cells as SHAPE_CELLS."""
+    n = len(errors)
+    level = _levels(max(n, LEVELS))
+    if n == 0:
+        return _at_levels(prior, level)
+    own = _at_levels(errors.sort().values, level)
+    return (n * own + SHAPE_CELLS * _at_levels(prior, level)) / (n + SHAPE_CELLS)
+
+
+def _in_units(error: Tensor, log: Tensor) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+    """Errors in units of r, and the curve of log r over log σ, which ends at 0 where no cell was hidden."""
+    if not len(log):
+        return error, (torch.linspace(-1, 1, LEVELS), torch.zeros(LEVELS))
+    grid = torch.linspace(float(log.min()) - 4 * SMOOTH, float(log.max()) + 4 * SMOOTH, max(len(log), LEVELS))
+    near = torch.exp(-0.5 * ((grid.unsqueeze(1) - log) / SMOOTH).square())
+    ratio = ((near @ error.square() + FEW_CELLS) / (near.sum(1) + FEW_CELLS)).log() / 2
+    return error / _on_curve(grid, ratio, log).exp(), (grid, ratio)
+
+
+def _on_curve(grid: Tensor, values: Tensor, at: Tensor) -> Tensor:
+    step = (grid[-1] - grid[0]) / (len(grid) - 1)
+    place = ((at - grid[0]) / step).clamp(0, len(grid) - 1)
+    low = place.floor().long().clamp_max(len(grid) - 2)
+    return values[low] + (place - low) * (values[low + 1] - values[low])
+
+
+def quantile(residuals: Tensor, level: Tensor, deviation: Tensor) -> Tensor:
+    """Errors at levels in [0, 1] of cells whose expected deviation is given; all ``(B,)``."""
+    errors, grid, ratio = residuals
+    return deviation * _on_curve(grid, ratio, deviation.log()).exp() * _at_levels(errors, level)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from narrows._types import Layout, Rows
@@ -15,7 +16,7 @@ from narrows.tasks._candidates import CPU, Candidates
 from narrows.tasks._features import Features, seen_cells
 from narrows.tasks._gaussian import Gaussian, fit_gaussian
 from narrows.tasks._refine import masked_copies, train_refiner
-from narrows.tasks._weigh import hidden_cells, hide_some, residuals, weigh
+from narrows.tasks._weigh import hidden_cells, hide_some, quantile, residuals, weigh
 from narrows.tasks.inference import in_chunks
 from narrows.training import Training
 from narrows.training.seeds import hash_seed
@@ -33,7 +34,7 @@ class Filler:
     Attributes:
         candidates: The ways to fill.
         weights: ``(columns, K)`` how much each counts.
-        residuals: Per column, sorted errors of hidden cells in units of the expected deviation; empty for categories.
+        residuals: Per column how far off hidden cells were (`narrows.tasks._weigh.residuals`); empty for categories.
         held: How many cells were hidden to find them.
         notes: In words, what was done.
     """
@@ -85,8 +86,8 @@ class Filler:
         values = features.collapse(centre)
         for j in features.numbers:
             at = features.start[j]
-            error = _quantile(self.residuals[j], torch.special.ndtr(rank[:, at]))
-            values[:, j] = centre[:, at] + deviation[:, at] * error
+            error = quantile(self.residuals[j], torch.special.ndtr(rank[:, at]), deviation[:, at])
+            values[:, j] = centre[:, at] + error
         for j in features.categories:
             below = centre[:, features.of(j)].cumsum(1)
             index = (chance[:, [j]] * below[:, -1:] > below).sum(1)
@@ -106,15 +107,6 @@ class Filler:
             values[some] = torch.where(mask[some], rows.values[some], found[:, i])
             result.append(values)
         return result
-
-
-def _quantile(residuals: Tensor, level: Tensor) -> Tensor:
-    """The residuals' quantiles at levels in [0, 1]: the i-th of n lies at i / (n + 1)."""
-    n = len(residuals)
-    place = (level * (n + 1) - 1).clamp(0, n - 1)
-    low = place.floor().long()
-    high = (low + 1).clamp_max(n - 1)
-    return residuals[low] + (place - low) * (residuals[high] - residuals[low])
 
 
 # --- learning --------------------------------------------------------------------------------------------------
@@ -211,13 +203,17 @@ def _line(features: Features, rows: Rows, shown: Rows, held: Tensor, seed: int) 
     truth, _ = features.expand(rows.take(some))
     judged = held[some][:, features.column]
     fitted = fit_gaussian(x[:, frequent], seen[:, frequent], seed)
+    per_column = F.one_hot(features.column, len(features.width)).double()
     del x, seen
 
-    def error(shrink: float) -> float:
+    def cost(shrink: float) -> float:
+        # the normal likelihood with the best variance per column: all columns count alike, in whatever units
         line = Candidates(features, marginal, fitted.shortened(shrink), frequent).lines(shown.take(some))
-        return float(torch.where(judged, (features.probabilities(line) - truth).square(), 0).sum())
+        square = torch.where(judged, (features.probabilities(line) - truth).square(), 0).double().sum(0)
+        cells = held[some].sum(0).double()
+        return float((cells * ((square @ per_column) / cells.clamp_min(1) + 1e-9).log()).sum())
 
-    best = 0.0 if fitted.diagonal else min(SHRINK, key=error)
+    best = 0.0 if fitted.diagonal else min(SHRINK, key=cost)
     return Candidates(features, marginal, fitted.shortened(best), frequent), best
 
 

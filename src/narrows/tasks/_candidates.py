@@ -12,6 +12,7 @@ from narrows._types import Rows
 from narrows.likelihoods.discrete import CategoricalDistribution
 from narrows.likelihoods.mixed import MixedDistribution
 from narrows.models import AutoencoderModule
+from narrows.tasks._factors import Factors
 from narrows.tasks._features import Features, seen_cells
 from narrows.tasks._gaussian import Gaussian, Given
 from narrows.tasks._refine import RefinerModule
@@ -38,7 +39,7 @@ class Candidates:
 
     features: Features
     marginal: Tensor
-    gaussian: Gaussian
+    gaussian: Gaussian | Factors
     frequent: Tensor
     refiners: tuple[RefinerModule, ...] = ()
     known: tuple[Tensor, Tensor, Tensor] | None = None

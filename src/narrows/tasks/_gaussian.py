@@ -40,12 +40,10 @@ class Gaussian:
     Attributes:
         mean: ``(D,)``.
         covariance: ``(D, D)``.
-        diagonal: Whether features say nothing of each other.
     """
 
     mean: Tensor
     covariance: Tensor
-    diagonal: bool = False
 
     def expect(self, x: Tensor, observed: Tensor) -> Tensor:
         """Blanks filled with their expected value.
@@ -57,8 +55,6 @@ class Gaussian:
         Returns:
             ``(B, D)``.
         """
-        if self.diagonal:
-            return torch.where(observed, x, self.mean)
         return self._expect(x, observed, *self._factor(observed))
 
     def given(self, x: Tensor, observed: Tensor) -> Given:
@@ -68,9 +64,6 @@ class Gaussian:
             x: ``(B, D)``.
             observed: ``(B, D)`` boolean.
         """
-        if self.diagonal:
-            own = torch.where(observed, 0, self.covariance.diagonal().sqrt())
-            return Given(self.expect(x, observed), own.clamp_min(JITTER**0.5), lambda standard: own * standard)
         order, lower = self._factor(observed)
         half = self._half(observed, order, lower)
         deviation = half.square().sum(2).clamp_min(JITTER).sqrt()
@@ -83,7 +76,7 @@ class Gaussian:
     def shortened(self, by: float) -> Gaussian:
         """The same with all correlations shortened by the factor 1 − ``by``."""
         own = torch.diag(self.covariance.diagonal())
-        return Gaussian(self.mean, (1 - by) * self.covariance + by * own, self.diagonal)
+        return Gaussian(self.mean, (1 - by) * self.covariance + by * own)
 
     def _factor(self, observed: Tensor) -> tuple[Tensor, Tensor]:
         order = observed.logical_not().to(torch.uint8).argsort(dim=1, stable=True)
@@ -105,7 +98,7 @@ class Gaussian:
         return (lower * blank.unsqueeze(1)).gather(1, back)
 
 
-def fit_gaussian(x: Tensor, observed: Tensor, seed: int, start: Gaussian | None = None, widest: int = 256) -> Gaussian:
+def fit_gaussian(x: Tensor, observed: Tensor, seed: int, start: Gaussian | None = None) -> Gaussian:
     """Fit a normal to rows with blanks by expectation-maximisation.
 
     After every round the correlations are shortened by the factor 1 − 0.02 D / n: few rows know them badly.
@@ -115,7 +108,6 @@ def fit_gaussian(x: Tensor, observed: Tensor, seed: int, start: Gaussian | None 
         observed: ``(n, D)`` boolean.
         seed: Chooses the rows where there are more than needed.
         start: A fit to nearly the same rows, from which a few rounds suffice.
-        widest: Above this many features correlations are left out: every row would have to solve for all of them.
 
     Returns:
         The fitted normal, in float32.
@@ -135,8 +127,6 @@ def fit_gaussian(x: Tensor, observed: Tensor, seed: int, start: Gaussian | None 
     count = observed.sum(0).clamp_min(1)
     mean = torch.where(observed, x, 0).sum(0) / count
     variance = torch.where(observed, (x - mean).square(), 0).sum(0) / count + JITTER
-    if d == 1 or d > widest:
-        return Gaussian(mean.float(), torch.diag(variance).float(), diagonal=True)
     # from features by themselves: what few rounds do not find is mostly noise
     current = Gaussian(mean, torch.diag(variance))
     if start is not None:

@@ -13,6 +13,7 @@ from narrows._types import Layout, Rows
 from narrows.models import AutoencoderModule
 from narrows.networks import Dense, Network
 from narrows.tasks._candidates import CPU, Candidates
+from narrows.tasks._factors import Factors, fit_factors
 from narrows.tasks._features import Features, seen_cells
 from narrows.tasks._gaussian import Gaussian, fit_gaussian
 from narrows.tasks._refine import masked_copies, train_refiner
@@ -23,8 +24,9 @@ from narrows.training.seeds import hash_seed
 
 SHRINK = (0.0, 0.01, 0.05)
 REFERENCES = 5_000
+WIDE = 256  # features above which the straight line knows what few factors explain, and no more
 MOST_ROWS = 30_000  # to learn from
-MOST_CELLS = 20_000_000  # features of rows to learn from, to train on, or to look for similar ones
+MOST_CELLS = 10_000_000  # features of rows to learn from, to train on, or to look for similar ones
 
 
 @dataclass(frozen=True)
@@ -158,7 +160,7 @@ def learn_filler(
     # the networks stay; the rest is learnt again from all that is observed
     x, seen = features.expand(rows)
     at, start = candidates.frequent, candidates.gaussian
-    gaussian = fit_gaussian(x[:, at], seen[:, at], seed, None if start.diagonal else start).shortened(shrink)
+    gaussian = _fit_line(x[:, at], seen[:, at], seed, start).shortened(shrink)
     final = replace(candidates, marginal=_marginal(x, seen), gaussian=gaussian)
     final = _with_known(final, rows, budget, seed)
     errors = residuals(candidates, weights, hidden)
@@ -177,7 +179,7 @@ def from_module(module: AutoencoderModule, rows: Rows, seed: int = 0) -> Filler:
     rows = _some(Rows(rows.values, seen_cells(rows)), MOST_ROWS, hash_seed(seed, 4))
     shown, held = hide_some(rows, seed)
     marginal = _marginal(*features.expand(rows))
-    nothing = Gaussian(marginal, torch.eye(len(marginal)), diagonal=True)
+    nothing = Factors(marginal, torch.zeros(len(marginal), 0), torch.ones(len(marginal)))
     candidates = Candidates(features, marginal, nothing, torch.arange(len(marginal)), model=module)
     weights = torch.ones(len(features.width), 1)
     errors = residuals(candidates, weights, hidden_cells(candidates, rows, shown, held))
@@ -195,6 +197,12 @@ def _some(rows: Rows, most: int, seed: int) -> Rows:
     return rows.take(torch.randperm(len(rows), generator=torch.Generator().manual_seed(seed))[:most])
 
 
+def _fit_line(x: Tensor, seen: Tensor, seed: int, start: Gaussian | Factors | None = None) -> Gaussian | Factors:
+    if x.shape[1] <= WIDE:
+        return fit_gaussian(x, seen, seed, start if isinstance(start, Gaussian) else None)
+    return fit_factors(x, seen, seed, start if isinstance(start, Factors) else None)
+
+
 def _line(features: Features, rows: Rows, shown: Rows, held: Tensor, seed: int) -> tuple[Candidates, float]:
     """The straight line whose correlations are shortened as hidden cells like best."""
     x, seen = features.expand(shown)
@@ -202,7 +210,7 @@ def _line(features: Features, rows: Rows, shown: Rows, held: Tensor, seed: int) 
     some = torch.randperm(len(x), generator=torch.Generator().manual_seed(seed))[:1000]
     truth, _ = features.expand(rows.take(some))
     judged = held[some][:, features.column]
-    fitted = fit_gaussian(x[:, frequent], seen[:, frequent], seed)
+    fitted = _fit_line(x[:, frequent], seen[:, frequent], seed)
     per_column = F.one_hot(features.column, len(features.width)).double()
     del x, seen
 
@@ -213,7 +221,7 @@ def _line(features: Features, rows: Rows, shown: Rows, held: Tensor, seed: int) 
         cells = held[some].sum(0).double()
         return float((cells * ((square @ per_column) / cells.clamp_min(1) + 1e-9).log()).sum())
 
-    best = 0.0 if fitted.diagonal else min(SHRINK, key=cost)
+    best = min(SHRINK, key=cost)
     return Candidates(features, marginal, fitted.shortened(best), frequent), best
 
 

@@ -110,7 +110,8 @@ class TestQuality:
         blank = np.tile([np.nan, np.nan, 0.0], (1, 1))
         draws = np.array(imputer.draws(blank, 300, random_state=0))[:, 0]
         assert np.corrcoef(draws[:, 0], draws[:, 1])[0, 1] > 0.9
-        assert 0.8 < draws[:, 0].std() / X[:, 0].std() < 1.5
+        for a in ([1, 0], [0, 1], [1, 1]):
+            assert 0.85 < (draws[:, :2] @ a).std() / (X[:, :2] @ a).std() < 1.2
 
 
 class TestCells:

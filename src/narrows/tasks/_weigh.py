@@ -19,6 +19,8 @@ FEW_CELLS = 8.0  # how many cells the belief counts that all candidates are equa
 PRIOR_CELLS = 128.0  # how many cells the belief counts that a column's weights are those of all columns
 SMOOTH = 0.35  # how far apart, in log σ, cells still speak for each other
 MOST_ERRORS = 3_000  # of a column that are kept
+ENOUGH = 30  # cells without which blanks and hidden cells are not told apart
+MOST_ODDS = 10.0
 SHAPE_CELLS = 32.0  # how many cells the belief counts that errors of a column are shaped as those of all
 LEVELS = 99
 
@@ -55,11 +57,13 @@ class Hidden:
         found: ``(c, K, w)`` what the candidates fill in.
         truth: ``(c, w)`` what was there.
         deviation: ``(c, w)`` how far off the straight line says that it may be.
+        weight: ``(c,)`` how much more often blanks are like this cell than hidden cells are.
     """
 
     found: Tensor
     truth: Tensor
     deviation: Tensor
+    weight: Tensor
 
 
 def hidden_cells(candidates: Candidates, rows: Rows, shown: Rows, held: Tensor) -> list[Hidden]:
@@ -71,17 +75,54 @@ def hidden_cells(candidates: Candidates, rows: Rows, shown: Rows, held: Tensor) 
         shown: The rows with cells hidden.
         held: ``(n, columns)`` which are hidden.
     """
-    features, size = candidates.features, candidates.chunk
-    parts: list[list[tuple[Tensor, Tensor, Tensor]]] = [[] for _ in features.width]
+    features, width = candidates.features, len(candidates.features.width)
+    cells: list[list[tuple[Tensor, Tensor, Tensor]]] = [[] for _ in range(width)]
+    blanks: list[list[Tensor]] = [[] for _ in range(width)]
     with torch.inference_mode():
-        for index in torch.split(torch.nonzero(held.any(1)).flatten(), size):
+        for index in torch.split(torch.nonzero(held.any(1)).flatten(), candidates.chunk):
             found, given = candidates.spread(shown.take(index))
             truth, _ = features.expand(rows.take(index))
-            for j, column in enumerate(parts):
+            blank = ~seen_cells(rows.take(index))
+            for j in range(width):
                 at, of = held[index, j], features.of(j)
-                column.append((found[at][:, :, of], truth[at][:, of], given.deviation[at][:, of]))
-    empty = (torch.empty(0, len(candidates.names), 1), torch.empty(0, 1), torch.empty(0, 1))
-    return [Hidden(*(torch.cat(x) for x in zip(*(p or [empty]), strict=True))) for p in parts]
+                cells[j].append((found[at][:, :, of], truth[at][:, of], given.deviation[at][:, of]))
+                blanks[j].append(_alike(found[blank[:, j]][:, :, of], given.deviation[blank[:, j]][:, of]))
+    result = []
+    for j in range(width):
+        if not cells[j]:
+            nothing = torch.empty(0, 1)
+            result.append(Hidden(torch.empty(0, len(candidates.names), 1), nothing, nothing, nothing[:, 0]))
+            continue
+        found, truth, deviation = (torch.cat(x) for x in zip(*cells[j], strict=True))
+        weight = torch.ones(len(truth))
+        if j in features.numbers:
+            weight = _odds(_alike(found, deviation), torch.cat(blanks[j]))
+        result.append(Hidden(found, truth, deviation, weight))
+    return result
+
+
+def _alike(found: Tensor, deviation: Tensor) -> Tensor:
+    """What errors of numbers depend on most, ``(c, 3)``: what is expected, how far from the mean, how sure."""
+    expected = found[:, 0, 0]
+    return torch.stack([expected, expected.abs(), deviation[:, 0].log()], dim=1)
+
+
+def _odds(hidden: Tensor, blank: Tensor) -> Tensor:
+    """How much more often blanks are like each hidden cell than hidden cells are ``(c,)``, by logistic regression.
+
+    Where blanks depend on what is observed, hidden cells, which chance chose, lie elsewhere; with these weights they
+    speak for blanks (Tibshirani et al.: Conformal Prediction Under Covariate Shift, 2019,
+    https://arxiv.org/abs/1904.06019).
+    """
+    if min(len(hidden), len(blank)) < ENOUGH:
+        return torch.ones(len(hidden))
+    from sklearn.linear_model import LogisticRegression
+
+    x = torch.cat([hidden, blank])
+    standard = ((x - x.mean(0)) / x.std(0).clamp_min(1e-6)).double().numpy()
+    model = LogisticRegression().fit(standard, np.arange(len(x)) >= len(hidden))
+    odds = np.exp(model.decision_function(standard[: len(hidden)]))
+    return torch.from_numpy(np.minimum(odds / odds.mean(), MOST_ODDS)).float()
 
 
 def weigh(candidates: Candidates, hidden: list[Hidden]) -> Tensor:
@@ -158,19 +199,20 @@ def residuals(candidates: Candidates, weights: Tensor, hidden: list[Hidden]) -> 
         Per column ``(3, c)``: sorted errors in units of r σ, evenly spaced log σ, and log r there.
     """
     features = candidates.features
-    found = {}
+    found, counts = {}, {}
     for j in features.numbers:
         cells, mean = hidden[j], candidates.marginal[features.start[j]]
         centre = mean + (cells.found[:, :, 0] - mean) @ weights[j]
         error, log = (cells.truth[:, 0] - centre) / cells.deviation[:, 0], cells.deviation[:, 0].log()
-        if len(error) > MOST_ERRORS:
-            error, log = error[:MOST_ERRORS], log[:MOST_ERRORS]
-        found[j] = _in_units(error, log)
+        error, log, weight = error[:MOST_ERRORS], log[:MOST_ERRORS], cells.weight[:MOST_ERRORS]
+        found[j] = _in_units(error, log, weight)
+        counts[j] = weight
     normal = torch.special.ndtri(_levels(LEVELS))
-    every = _towards(torch.cat([*(error for error, _ in found.values()), torch.empty(0)]), normal)
+    pooled = torch.cat([*(error for error, _ in found.values()), torch.empty(0)])
+    every = _towards(pooled, torch.cat([*counts.values(), torch.empty(0)]), normal)
     result = [torch.empty(0) for _ in features.width]
     for j, (error, curve) in found.items():
-        shape = _towards(error, every)
+        shape = _towards(error, counts[j], every)
         result[j] = torch.stack([shape, *curve])
     return tuple(result)
 
@@ -187,22 +229,27 @@ def _at_levels(ordered: Tensor, level: Tensor) -> Tensor:
     return ordered[low] + (place - low) * (ordered[(low + 1).clamp_max(n - 1)] - ordered[low])
 
 
-def _towards(errors: Tensor, prior: Tensor) -> Tensor:
+def _towards(errors: Tensor, weight: Tensor, prior: Tensor) -> Tensor:
     """Errors in order, each quantile drawn towards that of the prior, which counts as many cells as SHAPE_CELLS."""
     n = len(errors)
     level = _levels(max(n, LEVELS))
     if n == 0:
         return _at_levels(prior, level)
-    own = _at_levels(errors.sort().values, level)
-    return (n * own + SHAPE_CELLS * _at_levels(prior, level)) / (n + SHAPE_CELLS)
+    order = errors.argsort()
+    errors, weight = errors[order].double(), weight[order].double()
+    # with equal weights the i-th of n lies at i / (n + 1)
+    place = ((weight.cumsum(0) - weight / 2) / weight.sum() * n + 0.5) / (n + 1)
+    own = torch.from_numpy(np.interp(level.numpy(), place.numpy(), errors.numpy())).float()
+    cells = float(weight.sum().square() / weight.square().sum())
+    return (cells * own + SHAPE_CELLS * _at_levels(prior, level)) / (cells + SHAPE_CELLS)
 
 
-def _in_units(error: Tensor, log: Tensor) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+def _in_units(error: Tensor, log: Tensor, weight: Tensor) -> tuple[Tensor, tuple[Tensor, Tensor]]:
     """Errors in units of r, and the curve of log r over log σ, which ends at 0 where no cell was hidden."""
     if not len(log):
         return error, (torch.linspace(-1, 1, LEVELS), torch.zeros(LEVELS))
     grid = torch.linspace(float(log.min()) - 4 * SMOOTH, float(log.max()) + 4 * SMOOTH, max(len(log), LEVELS))
-    near = torch.exp(-0.5 * ((grid.unsqueeze(1) - log) / SMOOTH).square())
+    near = weight * torch.exp(-0.5 * ((grid.unsqueeze(1) - log) / SMOOTH).square())
     ratio = ((near @ error.square() + FEW_CELLS) / (near.sum(1) + FEW_CELLS)).log() / 2
     return error / _on_curve(grid, ratio, log).exp(), (grid, ratio)
 

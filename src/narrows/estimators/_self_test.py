@@ -14,6 +14,10 @@ from narrows.errors import InvalidData
 from narrows.tasks._features import Features, seen_cells
 from narrows.tasks._weigh import hide
 
+ASSUMPTION = (
+    "Filling assumes that, given the observed cells, blanks do not depend on what they would hold (missing at random); "
+    "whether they do (high incomes kept back) cannot be seen from the data."
+)
 ROWS = 4_000  # rows that the methods are compared on, at most
 
 
@@ -36,11 +40,7 @@ class SelfTest:
     coverage: float | None
     cells: int
     rows: int
-    assumption: str = (
-        "Cells were hidden by chance alone (missing completely at random). Filling assumes that, given the observed "
-        "cells, blanks do not depend on what they would hold (missing at random); whether they do cannot be seen from "
-        "the data."
-    )
+    assumption: str = f"Cells were hidden by chance alone (missing completely at random). {ASSUMPTION}"
 
     def sentence(self) -> str:
         """The result in words."""

@@ -109,12 +109,17 @@ def fit_factors(x: Tensor, observed: Tensor, seed: int, start: Factors | None = 
 
 
 def _begin(x: Tensor, observed: Tensor, q: int) -> Factors:
-    mean = torch.where(observed, x, 0).sum(0) / observed.sum(0).clamp_min(1)
+    count = observed.sum(0).clamp_min(1)
+    mean = torch.where(observed, x, 0).sum(0) / count
     away = torch.where(observed, x - mean, 0)
-    variance = away.square().sum(0) / observed.sum(0).clamp_min(1) + 1e-5
-    _, size, vectors = torch.svd_lowrank(away / variance.sqrt(), q=q, niter=4)
-    loadings = vectors * size / len(x) ** 0.5 * variance.sqrt().unsqueeze(1)
-    return Factors(mean, loadings, (variance - loadings.square().sum(1)).clamp_min(LEAST * variance))
+    variance = away.square().sum(0) / count + 1e-5
+    # blanks count as means here, which shortens covariances by the shares observed of both features
+    share = (count / len(x)).sqrt()
+    _, size, vectors = torch.svd_lowrank(away / (variance.sqrt() * share), q=q, niter=4)
+    common = (size.square() / len(x) - 1).clamp_min(0.01).sqrt()  # the noise of the rest is in every direction
+    loadings = vectors * common * (variance.sqrt() / share).unsqueeze(1)
+    loadings = loadings * (0.95 * variance / loadings.square().sum(1).maximum(0.95 * variance)).sqrt().unsqueeze(1)
+    return Factors(mean, loadings, variance - loadings.square().sum(1))
 
 
 def _round(current: Factors, x: Tensor, observed: Tensor, variance: Tensor) -> Factors:

@@ -127,11 +127,23 @@ class TestQuality:
         assert (weights >= 0).all()
         assert (weights.sum(1) <= 1 + 1e-4).all()
 
+    def test_of_many_rows_some_are_learnt_from(self, monkeypatch):
+        monkeypatch.setattr("narrows.tasks.impute.MOST_ROWS", 150)
+        X = curved(400)
+        Z, hidden = blanked(X)
+        imputer = Imputer(members=0, random_state=0).fit(Z)
+        assert "150 rows of 400" in imputer.reasons_[-1]
+        assert error(X, imputer.transform(Z), hidden) < 0.7 * error(
+            X, np.where(hidden, np.nanmean(Z, axis=0), Z), hidden
+        )
+
+    @pytest.mark.slow
     def test_wide_tables_keep_their_correlations(self):
         rng = np.random.default_rng(0)
         X = rng.normal(size=(250, 3)) @ rng.normal(size=(3, 260)) + 0.5 * rng.normal(size=(250, 260))
         Z, hidden = blanked(X, 0.2)
         imputer = Imputer(members=0, random_state=0).fit(Z)
+        assert "factors" in imputer.reasons_[-1]
         assert error(X, imputer.transform(Z), hidden) < 0.25
         few = X[:50][hidden[:50]]
         draws = np.array(imputer.draws(Z[:50], 19, random_state=0))[:, hidden[:50]]

@@ -143,6 +143,7 @@ def learn_filler(
     """
     features = Features(layout)
     budget = max(64, MOST_CELLS // len(features.column))
+    given = len(rows)
     rows = _some(Rows(rows.values, seen_cells(rows)), min(MOST_ROWS, budget), hash_seed(seed, 4))
     shown, held = hide_some(rows, seed)
     candidates, shrink = _line(features, rows, shown, held, seed)
@@ -164,7 +165,7 @@ def learn_filler(
     final = replace(candidates, marginal=_marginal(x, seen), gaussian=gaussian)
     final = _with_known(final, rows, budget, seed)
     errors = residuals(candidates, weights, hidden)
-    return Filler(final, weights, errors, int(held.sum()), _notes(final, weights, held))
+    return Filler(final, weights, errors, int(held.sum()), _notes(final, weights, held, given))
 
 
 def from_module(module: AutoencoderModule, rows: Rows, seed: int = 0) -> Filler:
@@ -245,6 +246,12 @@ def _validation(candidates: Candidates, rows: Rows, shown: Rows, held: Tensor, b
     return Rows(inputs, target=rows.values[some], condition=held[some].float())
 
 
-def _notes(candidates: Candidates, weights: Tensor, held: Tensor) -> list[str]:
+def _notes(candidates: Candidates, weights: Tensor, held: Tensor, given: int) -> list[str]:
     shares = ", ".join(f"{n} {float(w):.2f}" for n, w in zip(candidates.names, weights.mean(0), strict=True))
-    return [f"{int(held.sum())} observed cells were hidden to weigh the ways to fill; mean weights: {shares}"]
+    notes = [f"{int(held.sum())} observed cells were hidden to weigh the ways to fill; mean weights: {shares}"]
+    if len(held) < given:
+        notes.append(f"learnt from {len(held):,} rows of {given:,}, chosen by chance")
+    if isinstance(candidates.gaussian, Factors):
+        q = candidates.gaussian.loadings.shape[1]
+        notes.append(f"{len(candidates.frequent):,} features: of what they have in common {q} factors are known")
+    return notes

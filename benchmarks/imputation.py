@@ -8,8 +8,8 @@ judged by the squared error of hidden cells in units of the whole column's varia
 the share of hidden cells that are wrong. Of narrows 99 draws are made too: their 5th and 95th in order should enclose
 90 % of hidden numbers, and a drawn category should be right as often as two draws agree. Every result is a line of
 ``FILE`` at once; what is there already is not run again, so that methods of other environments (miceforest: see
-peers.txt) can be added. ``--print`` prints the file as Markdown and runs nothing. Seconds are of the processor, one
-thread.
+peers.txt) can be added. ``--print`` prints the file as Markdown, with the number of seeds in brackets,
+and runs nothing. Seconds are of the processor, one thread.
 """
 
 from __future__ import annotations
@@ -143,7 +143,14 @@ def by_features(imputer: object) -> Callable[[pd.DataFrame, int], pd.DataFrame]:
         if "random_state" in own.get_params():
             own.set_params(random_state=seed)
         values, columns = features(frame)
-        return from_features(own.fit_transform(values), columns, frame)
+        last = np.cumsum([max(1, len(kinds)) for _, kinds in columns]) - 1
+        last = last[[len(kinds) > 1 for _, kinds in columns]]
+        kept = np.setdiff1d(np.arange(values.shape[1]), last)
+        # without the last one: all of a column's parts together foretell each other, and nothing else would be asked
+        values[:, kept] = own.fit_transform(values[:, kept])
+        for (_, kinds), end in zip([c for c in columns if len(c[1]) > 1], last):
+            values[:, end] = 1 - values[:, end + 1 - len(kinds) : end].sum(axis=1)
+        return from_features(values, columns, frame)
 
     return fill
 
@@ -296,22 +303,28 @@ def key(record: dict) -> tuple:
 
 
 def markdown(records: list[dict]) -> None:
-    """One line per table, mask and method: means over the seeds that were run."""
-    print("| table | rows | hidden | method | seeds | squared error | wrong % | s | 90 % hold | drawn right (agree) |")
-    print("|---|---|---|---|---|---|---|---|---|---|")
+    """One line per table and mask: by method squared error / share of wrong categories, means over the seeds run."""
+    print("| table, rows, hidden | " + " | ".join(METHODS) + " | seconds | 90 % hold | drawn right (agree) |")
+    print("|---" * (len(METHODS) + 4) + "|")
     frame = pd.DataFrame(records)
-    for (name, rows, mask, method), part in frame.groupby(["table", "rows", "mask", "method"], sort=False):
-        mean = part.mean(numeric_only=True)
-        cells = [mean.get("squared"), 100 * mean.get("wrong"), mean["seconds"]]
-        shown = ["" if np.isnan(c) else f"{c:{f}}" for c, f in zip(cells, (".4f", ".1f", ".1f"))]
-        if method == "narrows":
-            shown.append("" if np.isnan(mean["coverage"]) else f"{mean['coverage']:.1%}")
-            sure = mean.get("drawn_right", np.nan)
-            shown.append("" if np.isnan(sure) else f"{sure:.1%} ({mean['draws_agree']:.1%})")
-        else:
-            shown += ["", ""]
-        seeds = ",".join(str(s) for s in sorted(part["seed"]))
-        print(f"| {name} | {rows:,} | {mask} | {method} | {seeds} | " + " | ".join(shown) + " |")
+    for (name, rows, mask), part in frame.groupby(["table", "rows", "mask"], sort=False):
+        cells, seconds, hold, right = [], [], "", ""
+        for method in METHODS:
+            some = part[part["method"] == method]
+            if some.empty:
+                cells.append("")
+                continue
+            mean, seeds = some.mean(numeric_only=True), len(some)
+            both = [f"{mean['squared']:.4f}", "" if np.isnan(mean["wrong"]) else f"{100 * mean['wrong']:.1f} %"]
+            cells.append(" / ".join(x for x in both if x) + f" ({seeds})")
+            if method in ("narrows", "forest"):
+                seconds.append(f"{method} {mean['seconds']:.0f}")
+            if method == "narrows":
+                hold = f"{100 * mean['coverage']:.1f}"
+                sure = mean.get("drawn_right", np.nan)
+                right = "" if np.isnan(sure) else f"{100 * sure:.1f} ({100 * mean['draws_agree']:.1f})"
+        row = [f"{name} {rows:,} {mask}", *cells, ", ".join(seconds), hold, right]
+        print("| " + " | ".join(row) + " |")
 
 
 def main() -> None:

@@ -121,9 +121,17 @@ def _classical(features: Features, rows: Any, seed: int) -> dict[str, torch.Tens
     }
     import warnings
 
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return {
-            name: features.collapse(torch.from_numpy(method.fit_transform(values)).float())
-            for name, method in methods.items()
-        }
+    last = np.array([features.of(j).stop - 1 for j in features.categories if features.width[j] > 1], dtype=int)
+    kept = np.setdiff1d(np.arange(values.shape[1]), last)
+    answers = {}
+    for name, method in methods.items():
+        filled = values.copy()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            # without the last part of a category: all together they foretell each other, and nothing else is asked
+            filled[:, kept] = method.fit_transform(values[:, kept])
+        for end in last:
+            start = features.start[int(features.column[end])]
+            filled[:, end] = 1 - filled[:, start:end].sum(axis=1)
+        answers[name] = features.collapse(torch.from_numpy(filled).float())
+    return answers

@@ -1,16 +1,22 @@
 """Filling blanks: cells are hidden, filled, and compared with what they held.
 
-    python -m benchmarks.imputation --data DIR [--tables breast_cancer,abalone] [--masks mcar50,mar30] [--seeds 0,1]
-        [--methods mean,knn,iterative,forest,narrows] [--rows 4000]
+    python -m benchmarks.imputation --data DIR --results FILE [--tables breast_cancer,abalone] [--masks mcar50,mar30]
+        [--seeds 0,1] [--methods mean,knn,iterative,forest,miceforest,narrows] [--rows 2000] [--print]
 
 ``DIR`` holds ``tables/*.csv``. Every method is given the table with hidden cells and fills that same table; numbers are
 judged by the squared error of hidden cells in units of the whole column's variance (MIWAE's protocol), categories by
-the share of hidden cells that are wrong. Prints one Markdown table; what was measured is kept in RESULTS.md.
+the share of hidden cells that are wrong. Of narrows 99 draws are made too: their 5th and 95th in order should enclose
+90 % of hidden numbers, and a drawn category should be right as often as two draws agree. Every result is a line of
+``FILE`` at once; what is there already is not run again, so that methods of other environments (miceforest: see
+peers.txt) can be added. ``--print`` prints the file as Markdown, with the number of seeds in brackets,
+and runs nothing. Seconds are of the processor, one thread.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
+import json
 import time
 import warnings
 from collections.abc import Callable
@@ -22,7 +28,8 @@ import pandas as pd
 THREADS = 1
 TABLES = ("breast_cancer", "abalone", "winequality-red", "adult", "shoppers")
 MASKS = ("mcar10", "mcar30", "mcar50", "mar30")
-METHODS = ("mean", "knn", "iterative", "forest", "narrows")
+METHODS = ("mean", "knn", "iterative", "forest", "miceforest", "narrows")
+DRAWS = 99
 
 
 # --- tables and masks ------------------------------------------------------------------------------------------
@@ -136,7 +143,14 @@ def by_features(imputer: object) -> Callable[[pd.DataFrame, int], pd.DataFrame]:
         if "random_state" in own.get_params():
             own.set_params(random_state=seed)
         values, columns = features(frame)
-        return from_features(own.fit_transform(values), columns, frame)
+        last = np.cumsum([max(1, len(kinds)) for _, kinds in columns]) - 1
+        last = last[[len(kinds) > 1 for _, kinds in columns]]
+        kept = np.setdiff1d(np.arange(values.shape[1]), last)
+        # without the last one: all of a column's parts together foretell each other, and nothing else would be asked
+        values[:, kept] = own.fit_transform(values[:, kept])
+        for (_, kinds), end in zip([c for c in columns if len(c[1]) > 1], last):
+            values[:, end] = 1 - values[:, end + 1 - len(kinds) : end].sum(axis=1)
+        return from_features(values, columns, frame)
 
     return fill
 
@@ -190,14 +204,38 @@ def forest(frame: pd.DataFrame, seed: int, rounds: int = 5, trees: int = 50) -> 
     return result
 
 
-def ours(frame: pd.DataFrame, seed: int) -> pd.DataFrame:
+def miceforest(frame: pd.DataFrame, seed: int) -> pd.DataFrame:
+    """Chained LightGBM with predictive mean matching, five tables: their mean, or the most frequent category."""
+    from miceforest import ImputationKernel
+
+    names = [f"c{j}" for j in range(frame.shape[1])]
+    given = frame.copy()
+    given.columns = pd.Index(names)
+    for name in names:
+        if given[name].dtype.kind != "f":
+            given[name] = given[name].astype("category")
+    kernel = ImputationKernel(given, num_datasets=5, random_state=seed)
+    kernel.mice(5, num_threads=THREADS)
+    several = [kernel.complete_data(i) for i in range(5)]
+    result = frame.copy()
+    for name, new in zip(frame.columns, names):
+        cells = pd.concat([t[new] for t in several], axis=1)
+        blank = frame[name].isna().to_numpy()
+        numbers = frame[name].dtype.kind == "f"
+        found = cells.mean(axis=1) if numbers else cells.astype(object).mode(axis=1)[0]
+        result.loc[blank, name] = found.to_numpy()[blank]
+    return result
+
+
+def ours(frame: pd.DataFrame, seed: int) -> tuple[pd.DataFrame, object]:
     """`narrows.Imputer` as it comes."""
     import narrows
 
-    return narrows.Imputer(random_state=seed).fit_transform(frame)
+    imputer = narrows.Imputer(random_state=seed).fit(frame)
+    return imputer.transform(frame), imputer
 
 
-def methods() -> dict[str, Callable[[pd.DataFrame, int], pd.DataFrame]]:
+def methods() -> dict[str, Callable]:
     """Every method by name: table with blanks and seed in, filled table out."""
     from sklearn.experimental import enable_iterative_imputer  # noqa: F401
     from sklearn.impute import IterativeImputer, KNNImputer, SimpleImputer
@@ -207,6 +245,7 @@ def methods() -> dict[str, Callable[[pd.DataFrame, int], pd.DataFrame]]:
         "knn": by_features(KNNImputer(n_neighbors=10, weights="distance")),
         "iterative": by_features(IterativeImputer(max_iter=10)),
         "forest": forest,
+        "miceforest": miceforest,
         "narrows": ours,
     }
 
@@ -227,34 +266,100 @@ def errors(frame: pd.DataFrame, filled: pd.DataFrame, hidden: np.ndarray) -> tup
     return tuple(float(np.concatenate(x).mean()) if x else np.nan for x in (squares, wrong))  # type: ignore[return-value]
 
 
+def calibration(frame: pd.DataFrame, blanked: pd.DataFrame, hidden: np.ndarray, imputer: object) -> dict[str, float]:
+    """How many hidden numbers the draws' 90 % intervals hold; how often drawn categories are right, and agree."""
+    several = imputer.draws(blanked, DRAWS, random_state=0)
+    inside, right, agree = [], [], []
+    for j, name in enumerate(frame.columns):
+        at = hidden[:, j]
+        truth = frame[name].to_numpy()[at]
+        if frame[name].dtype.kind == "f":
+            drawn = np.sort([t[name].to_numpy(float)[at] for t in several], axis=0)
+            little = 1e-6 * (frame[name].std(ddof=0) or 1)
+            inside.append((truth >= drawn[4] - little) & (truth <= drawn[-5] + little))
+        else:
+            drawn = np.array([t[name].to_numpy(object)[at] for t in several])
+            right.append((drawn == truth).mean(axis=0))
+            agree.append((drawn[1:] == drawn[:-1]).mean(axis=0))
+    found = {"coverage": inside, "drawn_right": right, "draws_agree": agree}
+    return {k: float(np.concatenate(v).mean()) for k, v in found.items() if v}
+
+
+def measure(frame: pd.DataFrame, mask: str, seed: int, method: Callable) -> dict[str, float]:
+    """All that is measured of one method on one table."""
+    hidden = hidden_cells(frame, mask, seed)
+    blanked = with_blanks(frame, hidden)
+    start = time.process_time()
+    filled = method(blanked, seed)
+    filled, imputer = filled if isinstance(filled, tuple) else (filled, None)
+    seconds = time.process_time() - start
+    squared, wrong = errors(frame, filled, hidden)
+    result = {"squared": squared, "wrong": wrong, "seconds": seconds}
+    return result | (calibration(frame, blanked, hidden, imputer) if imputer else {})
+
+
+def key(record: dict) -> tuple:
+    return record["table"], record["rows"], record["mask"], record["method"]
+
+
+def markdown(records: list[dict]) -> None:
+    """One line per table and mask: by method squared error / share of wrong categories, means over the seeds run."""
+    print("| table, rows, hidden | " + " | ".join(METHODS) + " | seconds | 90 % hold | drawn right (agree) |")
+    print("|---" * (len(METHODS) + 4) + "|")
+    frame = pd.DataFrame(records)
+    for (name, rows, mask), part in frame.groupby(["table", "rows", "mask"], sort=False):
+        cells, seconds, hold, right = [], [], "", ""
+        for method in METHODS:
+            some = part[part["method"] == method]
+            if some.empty:
+                cells.append("")
+                continue
+            mean, seeds = some.mean(numeric_only=True), len(some)
+            both = [f"{mean['squared']:.4f}", "" if np.isnan(mean["wrong"]) else f"{100 * mean['wrong']:.1f} %"]
+            cells.append(" / ".join(x for x in both if x) + f" ({seeds})")
+            if method in ("narrows", "forest"):
+                seconds.append(f"{method} {mean['seconds']:.0f}")
+            if method == "narrows":
+                hold = f"{100 * mean['coverage']:.1f}"
+                sure = mean.get("drawn_right", np.nan)
+                right = "" if np.isnan(sure) else f"{100 * sure:.1f} ({100 * mean['draws_agree']:.1f})"
+        row = [f"{name} {rows:,} {mask}", *cells, ", ".join(seconds), hold, right]
+        print("| " + " | ".join(row) + " |")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--results", type=Path, required=True)
     parser.add_argument("--tables", default=",".join(TABLES))
     parser.add_argument("--masks", default=",".join(MASKS))
     parser.add_argument("--methods", default=",".join(METHODS))
     parser.add_argument("--seeds", default="0,1,2,3,4")
-    parser.add_argument("--rows", type=int, default=4000)
+    parser.add_argument("--rows", type=int, default=2000)
+    parser.add_argument("--print", action="store_true")
     options = parser.parse_args()
-    import torch
-
-    torch.set_num_threads(THREADS)
     warnings.simplefilter("ignore")
-    known = methods()
-    print("| table | hidden | method | squared error | categories wrong | seconds |\n|---|---|---|---|---|---|")
-    seeds = [int(s) for s in options.seeds.split(",")]
-    for name in options.tables.split(","):
+    records = (
+        [json.loads(line) for line in options.results.read_text().splitlines()] if options.results.exists() else []
+    )
+    if options.print:
+        markdown(records)
+        return
+    known, done = methods(), {(*key(r), r["seed"]) for r in records}
+    if "narrows" in options.methods:
+        import torch
+
+        torch.set_num_threads(THREADS)
+    asked = itertools.product(options.seeds.split(","), options.tables.split(","), options.masks.split(","))
+    for seed, name, mask in asked:
         frame = table(name, options.data, options.rows)
-        for mask in options.masks.split(","):
-            for method in options.methods.split(","):
-                found = []
-                for seed in seeds:
-                    hidden = hidden_cells(frame, mask, seed)
-                    start = time.perf_counter()
-                    filled = known[method](with_blanks(frame, hidden), seed)
-                    found.append((*errors(frame, filled, hidden), time.perf_counter() - start))
-                e, w, s = np.mean(found, axis=0)
-                print(f"| {name} | {mask} | {method} | {e:.4f} | {w:.4f} | {s:.1f} |", flush=True)
+        for method in options.methods.split(","):
+            record = {"table": name, "rows": len(frame), "mask": mask, "method": method, "seed": int(seed)}
+            if (*key(record), record["seed"]) in done:
+                continue
+            record |= measure(frame, mask, int(seed), known[method])
+            with options.results.open("a") as file:
+                file.write(json.dumps(record) + "\n")
 
 
 if __name__ == "__main__":

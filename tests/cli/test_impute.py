@@ -36,6 +36,7 @@ def test_fills_with_a_saved_imputer_and_reports(folder):
     assert done.exit_code == 0, done.output
     report = json.loads(done.stdout)
     assert report["blanks"] == 60
+    assert "missing at random" in report["assumption"]
     assert set(report["self_test"]["squared_error"]) == {"narrows", "mean/mode", "kNN", "iterative"}
     before, after = pd.read_csv(folder / "table.csv"), pd.read_csv(out)
     assert not after.isna().any().any()
@@ -48,6 +49,7 @@ def test_draws_are_numbered(folder):
     words = ("--draws", 3, "--no-self-test", "--model", folder / "imputer", "--out", out)
     done = run("impute", folder / "table.csv", *words)
     assert done.exit_code == 0, done.output
+    assert "missing at random" in done.output
     assert pd.read_csv(out)["draw"].value_counts().to_dict() == {1: 120, 2: 120, 3: 120}
 
 

@@ -26,6 +26,7 @@ class Request:
 def impute(request: Request, output: Output) -> None:
     """Fill a table, once or several times, and write it."""
     from narrows.data import open_source
+    from narrows.estimators._self_test import ASSUMPTION
 
     source = open_source(request.source, sql=request.sql)
     if source.kind != "table":
@@ -37,11 +38,14 @@ def impute(request: Request, output: Output) -> None:
     line = _write.write_rows(filled, request.out, images=False)
     result: dict[str, Any] = {"out": request.out, "rows": _rows(table), "blanks": blanks, "draws": request.draws}
     output.points(imputer.reasons_)
+    assumption = ASSUMPTION
     if request.test and imputer.model_ is None:
         test = imputer.self_test(table, random_state=request.seed)
         output.say(test.sentence())
-        output.say(test.assumption)
+        assumption = test.assumption
         result["self_test"] = test.to_config()
+    output.say(assumption)
+    result["assumption"] = assumption
     output.result(result, f"{blanks:,} blanks filled; {line}")
 
 

@@ -52,7 +52,10 @@ def _array(raw: Any, blanks: list[np.ndarray], filled: list[Any]) -> Any:
     result = np.ma.filled(raw.astype(float), np.nan) if np.ma.isMaskedArray(raw) else np.array(raw)
     for j, (blank, cells) in enumerate(zip(blanks, filled, strict=True)):
         if cells is not None:
-            result[blank, j] = cells.to_pylist() if result.dtype == object else cells.to_numpy(zero_copy_only=False)
+            try:
+                result[blank, j] = cells.to_pylist() if result.dtype == object else cells.to_numpy(zero_copy_only=False)
+            except (TypeError, ValueError):
+                raise _other_type(f"column {j}", cells, result.dtype) from None
     return result
 
 
@@ -65,7 +68,10 @@ def _pandas(raw: Any, blanks: list[np.ndarray], filled: list[Any]) -> Any:
         if cells is not None:
             plain = isinstance(column.dtype, np.dtype) and column.dtype.kind in "fiub"
             given = cells.to_numpy(zero_copy_only=False) if plain else cells.to_pylist()
-            column.iloc[np.flatnonzero(blank)] = given
+            try:
+                column.iloc[np.flatnonzero(blank)] = given
+            except (TypeError, ValueError):
+                raise _other_type(column_name(raw.columns[j]), cells, column.dtype) from None
         columns.append(column)
     result = pd.concat(columns, axis=1)
     result.columns = raw.columns
@@ -83,10 +89,7 @@ def _arrow(raw: Any, opened: Any, blanks: list[np.ndarray], filled: list[Any]) -
             try:
                 new = new.cast(plain.type, safe=False)
             except pa.ArrowInvalid:
-                raise InvalidData(
-                    f"{column_name(name)} held {new.type} cells when fitted, but now holds {plain.type} cells, which "
-                    f"cannot hold {new[0].as_py()!r}: convert the column to {new.type} first"
-                ) from None
+                raise _other_type(column_name(name), new, plain.type) from None
             plain = pc.replace_with_mask(plain, pa.array(blank), new)
             array = plain.dictionary_encode().cast(array.type) if pa.types.is_dictionary(array.type) else plain
         arrays.append(array)
@@ -104,3 +107,11 @@ def _arrow(raw: Any, opened: Any, blanks: list[np.ndarray], filled: list[Any]) -
                 changed.append(pl.Series(name, pl.from_arrow(texts)).cast(frame.schema[name]))
         return frame.with_columns(changed)
     return pa.table(arrays, names=names)
+
+
+def _other_type(column: str, cells: Any, now: Any) -> InvalidData:
+    kind = cells.type.value_type if pa.types.is_dictionary(cells.type) else cells.type
+    return InvalidData(
+        f"{column} held {kind} cells when fitted, but now holds {now} cells, which cannot hold "
+        f"{cells[0].as_py()!r}: convert the column to {kind} first"
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import fields
 from numbers import Integral
 from pathlib import Path
 from typing import Any
@@ -17,10 +18,12 @@ from narrows.data import format_from_config
 from narrows.errors import InvalidParameter, SavedModelError
 from narrows.estimators._store import write
 from narrows.networks import Network
+from narrows.tasks._candidates import Candidates
+from narrows.tasks._factors import Factors
 from narrows.tasks._features import Features
 from narrows.tasks._gaussian import Gaussian
 from narrows.tasks._refine import RefinerModule
-from narrows.tasks.impute import Candidates, Filler, default_network
+from narrows.tasks.impute import Filler, default_network
 
 
 def save(imputer: Any, folder: Path) -> Path:
@@ -44,7 +47,6 @@ def save(imputer: Any, folder: Path) -> Path:
         "params": {name: encode(value) for name, value in params.items()},
         "network": (imputer.network or default_network()).to_config(),
         "members": len(imputer.filler_.candidates.refiners),
-        "diagonal": imputer.filler_.candidates.gaussian.diagonal,
         "held": imputer.filler_.held,
         "notes": list(imputer.filler_.notes),
         "seed": imputer.seed_,
@@ -58,8 +60,7 @@ def _tensors(filler: Filler) -> dict[str, Tensor]:
     result = {
         "weights": filler.weights,
         "marginal": candidates.marginal,
-        "mean": candidates.gaussian.mean,
-        "covariance": candidates.gaussian.covariance,
+        **{f"line.{name}": tensor for name, tensor in vars(candidates.gaussian).items()},
         "frequent": candidates.frequent,
         **{f"residuals.{j}": r for j, r in enumerate(filler.residuals)},
     }
@@ -92,15 +93,15 @@ def rebuild(content: Mapping[str, Any], state: dict[str, Tensor]) -> Any:
             refiner.load_state_dict({n.removeprefix(prefix): t for n, t in state.items() if n.startswith(prefix)})
             refiners.append(refiner.eval())
     d, columns, at = len(features.column), len(features.width), state["frequent"]
-    gaussian = Gaussian(state["mean"], state["covariance"], bool(content["diagonal"]))
+    kind = Gaussian if "line.covariance" in state else Factors
+    gaussian = kind(**{field.name: state[f"line.{field.name}"] for field in fields(kind)})
     known = None
     if "known.values" in state:
         known = (state["known.values"], state["known.observed"], state["known.filled"])
     candidates = Candidates(features, state["marginal"], gaussian, at, tuple(refiners), known)
     fits = (
         state["marginal"].shape == (d,)
-        and state["mean"].shape == at.shape
-        and state["covariance"].shape == (len(at), len(at))
+        and all(len(tensor) == len(at) for tensor in vars(gaussian).values())
         and bool(((at >= 0) & (at < d)).all())
         and state["weights"].shape == (columns, len(candidates.names))
         and all(t.shape[1:] == (d,) for t in known or ())

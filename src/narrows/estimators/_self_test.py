@@ -11,9 +11,13 @@ from sklearn.base import clone
 
 from narrows.data import Table
 from narrows.errors import InvalidData
-from narrows.tasks._features import Features
-from narrows.tasks.impute import hide
+from narrows.tasks._features import Features, seen_cells
+from narrows.tasks._weigh import hide
 
+ASSUMPTION = (
+    "Filling assumes that, given the observed cells, blanks do not depend on what they would hold (missing at random); "
+    "whether they do (high incomes kept back) cannot be seen from the data."
+)
 ROWS = 4_000  # rows that the methods are compared on, at most
 
 
@@ -36,11 +40,7 @@ class SelfTest:
     coverage: float | None
     cells: int
     rows: int
-    assumption: str = (
-        "Cells were hidden by chance alone (missing completely at random). Filling assumes that, given the observed "
-        "cells, blanks do not depend on what they would hold (missing at random); whether they do cannot be seen from "
-        "the data."
-    )
+    assumption: str = f"Cells were hidden by chance alone (missing completely at random). {ASSUMPTION}"
 
     def sentence(self) -> str:
         """The result in words."""
@@ -73,7 +73,7 @@ def run_self_test(imputer: Any, X: Any, share: float, seed: int) -> SelfTest:
     rows = format_.to_rows(X)
     if len(rows) > ROWS:
         rows = rows.take(torch.randperm(len(rows), generator=torch.Generator().manual_seed(seed))[:ROWS])
-    observed = torch.ones_like(rows.values, dtype=torch.bool) if rows.observed is None else rows.observed
+    observed = seen_cells(rows)
     hidden = hide(observed, share, seed)
     if not bool(hidden.any()):
         raise InvalidData(f"{len(rows)} rows are too few to hide any cell and judge it: give a larger table")
@@ -121,9 +121,17 @@ def _classical(features: Features, rows: Any, seed: int) -> dict[str, torch.Tens
     }
     import warnings
 
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return {
-            name: features.collapse(torch.from_numpy(method.fit_transform(values)).float())
-            for name, method in methods.items()
-        }
+    last = np.array([features.of(j).stop - 1 for j in features.categories if features.width[j] > 1], dtype=int)
+    kept = np.setdiff1d(np.arange(values.shape[1]), last)
+    answers = {}
+    for name, method in methods.items():
+        filled = values.copy()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            # without the last part of a category: all together they foretell each other, and nothing else is asked
+            filled[:, kept] = method.fit_transform(values[:, kept])
+        for end in last:
+            start = features.start[int(features.column[end])]
+            filled[:, end] = 1 - filled[:, start:end].sum(axis=1)
+        answers[name] = features.collapse(torch.from_numpy(filled).float())
+    return answers

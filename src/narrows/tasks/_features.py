@@ -10,6 +10,12 @@ from narrows._types import Layout, Rows
 NARROW = 16  # categories of one column that take part in correlations: the most frequent ones
 
 
+def seen_cells(rows: Rows) -> Tensor:
+    """Which cells are observed, ``(B, columns)``."""
+    mask = rows.mask()
+    return torch.ones_like(rows.values, dtype=torch.bool) if mask is None else mask
+
+
 class Features:
     """Where every column of a table lies among its features.
 
@@ -42,8 +48,7 @@ class Features:
 
     def expand(self, rows: Rows) -> tuple[Tensor, Tensor]:
         """Features ``(B, D)``, 0 where blank, and which are observed ``(B, D)``."""
-        mask = rows.mask()
-        seen = torch.ones_like(rows.values, dtype=torch.bool) if mask is None else mask
+        seen = seen_cells(rows)
         values, observed = rows.values[:, self.column], seen[:, self.column]
         values = torch.where(self.hot, (values == self.value).to(values.dtype), values)
         return torch.where(observed, values, 0), observed

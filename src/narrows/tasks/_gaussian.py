@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -14,81 +15,90 @@ WORK = 5e8  # multiplications per iteration, about: more rows than that allows a
 
 
 @dataclass(frozen=True)
+class Given:
+    """Rows given what is observed of them.
+
+    Attributes:
+        filled: ``(B, D)`` expected values; observed ones as they are.
+        deviation: ``(B, D)`` standard deviations, next to 0 where observed.
+        noise: ``(B, D)`` standard normal numbers → what rows may differ by from ``filled``, features together.
+    """
+
+    filled: Tensor
+    deviation: Tensor
+    noise: Callable[[Tensor], Tensor]
+
+
+@dataclass(frozen=True)
 class Gaussian:
     """Normal rows: what is blank is expected to be linear in what is not.
+
+    Of a row the observed features o come first and the blank ones b last, and the covariance is factored in that
+    order, Σ = L Lᵀ. Then E[x_b | x_o] = μ_b + L_bo L_oo⁻¹ (x_o − μ_o), and L_bb is a factor of the covariance of x_b
+    given x_o.
 
     Attributes:
         mean: ``(D,)``.
         covariance: ``(D, D)``.
-        diagonal: Whether features say nothing of each other.
     """
 
     mean: Tensor
     covariance: Tensor
-    diagonal: bool = False
 
-    def expect(self, x: Tensor, observed: Tensor, spread: bool = False) -> tuple[Tensor, Tensor]:
-        """Blanks filled with their expected value, and how far off that may be.
-
-        μ_b + Σ_bo Σ_oo⁻¹ (x_o − μ_o), with variance Σ_bb − Σ_bo Σ_oo⁻¹ Σ_ob
+    def expect(self, x: Tensor, observed: Tensor) -> Tensor:
+        """Blanks filled with their expected value.
 
         Args:
             x: ``(B, D)``.
             observed: ``(B, D)`` boolean.
-            spread: Whether the standard deviations are wanted, which cost more.
 
         Returns:
-            ``(B, D)`` filled rows and ``(B, D)`` standard deviations of every feature given the observed ones (those
-            of the features by themselves, where they are not wanted).
+            ``(B, D)``.
         """
-        own = self.covariance.diagonal().sqrt()
-        if self.diagonal:
-            return torch.where(observed, x, self.mean), own.expand_as(x)
-        factor = self._factor(observed)
-        away = torch.where(observed, x - self.mean, 0).unsqueeze(-1)
-        expected = self.mean + torch.cholesky_solve(away, factor).squeeze(-1) @ self.covariance
-        filled = torch.where(observed, x, expected)
-        if not spread:
-            return filled, own.expand_as(x)
-        return filled, self._given(observed, factor).diagonal(dim1=1, dim2=2).clamp_min(JITTER).sqrt()
+        return self._expect(x, observed, *self._factor(observed))
 
-    def noise(self, observed: Tensor, standard: Tensor) -> Tensor:
-        """What blanks may differ by from their expectation, jointly.
-
-        e − Σ Σ_oo⁻¹ e_o with e ~ N(0, Σ)
+    def given(self, x: Tensor, observed: Tensor) -> Given:
+        """Blanks filled with their expected value, and how far off that may be.
 
         Args:
+            x: ``(B, D)``.
             observed: ``(B, D)`` boolean.
-            standard: ``(B, D)`` standard normal numbers.
-
-        Returns:
-            ``(B, D)``, 0 where observed.
         """
-        if self.diagonal:
-            return torch.where(observed, 0, standard * self.covariance.diagonal().sqrt())
-        e = standard @ torch.linalg.cholesky(self.covariance).T
-        known = torch.where(observed, e, 0).unsqueeze(-1)
-        rest = e - torch.cholesky_solve(known, self._factor(observed)).squeeze(-1) @ self.covariance
-        return torch.where(observed, 0, rest)
+        order, lower = self._factor(observed)
+        half = self._half(observed, order, lower)
+        deviation = half.square().sum(2).clamp_min(JITTER).sqrt()
+        return Given(
+            self._expect(x, observed, order, lower),
+            deviation,
+            lambda standard: (half @ standard.unsqueeze(2)).squeeze(2),
+        )
 
     def shortened(self, by: float) -> Gaussian:
         """The same with all correlations shortened by the factor 1 − ``by``."""
         own = torch.diag(self.covariance.diagonal())
-        return Gaussian(self.mean, (1 - by) * self.covariance + by * own, self.diagonal)
+        return Gaussian(self.mean, (1 - by) * self.covariance + by * own)
 
-    def _factor(self, observed: Tensor) -> Tensor:
-        # the covariance of what is observed, with ones in the place of what is not: all rows are of one size
-        m = observed.to(self.covariance.dtype)
-        matrix = self.covariance * m.unsqueeze(-1) * m.unsqueeze(-2) + torch.diag_embed(1 - m)
-        return torch.linalg.cholesky(matrix)
+    def _factor(self, observed: Tensor) -> tuple[Tensor, Tensor]:
+        order = observed.logical_not().to(torch.uint8).argsort(dim=1, stable=True)
+        d = len(self.mean)
+        flat = (order.unsqueeze(2) * d + order.unsqueeze(1)).flatten()
+        return order, torch.linalg.cholesky(self.covariance.flatten()[flat].reshape(-1, d, d))
 
-    def _given(self, observed: Tensor, factor: Tensor) -> Tensor:
-        part = observed.to(self.covariance.dtype).unsqueeze(-1) * self.covariance
-        half = torch.linalg.solve_triangular(factor, part, upper=False)
-        return self.covariance - half.mT @ half
+    def _expect(self, x: Tensor, observed: Tensor, order: Tensor, lower: Tensor) -> Tensor:
+        away = torch.where(observed, x - self.mean, 0).gather(1, order).unsqueeze(2)
+        inner = torch.linalg.solve_triangular(lower, away, upper=False)
+        inner = torch.where(observed.gather(1, order).unsqueeze(2), inner, 0)
+        expected = self.mean + torch.zeros_like(x).scatter(1, order, (lower @ inner).squeeze(2))
+        return torch.where(observed, x, expected)
+
+    def _half(self, observed: Tensor, order: Tensor, lower: Tensor) -> Tensor:
+        """``(B, D, D)`` H with H Hᵀ the covariance given what is observed, 0 in rows of observed features."""
+        blank = observed.logical_not().gather(1, order)
+        back = order.argsort(1).unsqueeze(2).expand_as(lower)
+        return (lower * blank.unsqueeze(1)).gather(1, back)
 
 
-def fit_gaussian(x: Tensor, observed: Tensor, seed: int, start: Gaussian | None = None, widest: int = 256) -> Gaussian:
+def fit_gaussian(x: Tensor, observed: Tensor, seed: int, start: Gaussian | None = None) -> Gaussian:
     """Fit a normal to rows with blanks by expectation-maximisation.
 
     After every round the correlations are shortened by the factor 1 − 0.02 D / n: few rows know them badly.
@@ -98,7 +108,6 @@ def fit_gaussian(x: Tensor, observed: Tensor, seed: int, start: Gaussian | None 
         observed: ``(n, D)`` boolean.
         seed: Chooses the rows where there are more than needed.
         start: A fit to nearly the same rows, from which a few rounds suffice.
-        widest: Above this many features correlations are left out: every row would have to solve for all of them.
 
     Returns:
         The fitted normal, in float32.
@@ -112,13 +121,13 @@ def fit_gaussian(x: Tensor, observed: Tensor, seed: int, start: Gaussian | None 
     if n > most:
         index = torch.randperm(n, generator=torch.Generator().manual_seed(seed))[:most]
         x, observed = x[index], observed[index]
-    x = x.double()
+    # rows with the same blanks lie side by side: they share one factorisation
+    index = torch.unique(observed, dim=0, return_inverse=True)[1].argsort(stable=True)
+    x, observed = x[index].double(), observed[index]
     count = observed.sum(0).clamp_min(1)
     mean = torch.where(observed, x, 0).sum(0) / count
     variance = torch.where(observed, (x - mean).square(), 0).sum(0) / count + JITTER
-    current = Gaussian(mean, torch.diag(variance), diagonal=True)
-    if d == 1 or d > widest:
-        return Gaussian(mean.float(), torch.diag(variance).float(), diagonal=True)
+    # from features by themselves: what few rounds do not find is mostly noise
     current = Gaussian(mean, torch.diag(variance))
     if start is not None:
         current = Gaussian(start.mean.double(), start.covariance.double())
@@ -135,11 +144,11 @@ def _round(current: Gaussian, x: Tensor, observed: Tensor, shrink: float) -> Gau
     filled, uncertain = [], torch.zeros_like(current.covariance)
     for first in range(0, len(x), CHUNK):
         part, seen = x[first : first + CHUNK], observed[first : first + CHUNK]
-        filled.append(current.expect(part, seen)[0])
-        if not bool(seen.all()):
-            blank = (~seen).double()
-            given = current._given(seen, current._factor(seen))
-            uncertain += torch.einsum("bi,bij,bj->ij", blank, given, blank)
+        patterns, which, counts = torch.unique_consecutive(seen, return_inverse=True, return_counts=True, dim=0)
+        order, lower = current._factor(patterns)
+        filled.append(current._expect(part, seen, order[which], lower[which]))
+        half = current._half(patterns, order, lower) * counts.sqrt().reshape(-1, 1, 1)
+        uncertain += torch.einsum("bik,bjk->ij", half, half)
     rows = torch.cat(filled)
     mean = rows.mean(0)
     away = rows - mean

@@ -9,16 +9,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from narrows._types import Layout, Rows
-from narrows.corruptions import Masking
+from narrows._types import Rows
 from narrows.networks import Network
-from narrows.tasks._features import Features
+from narrows.tasks._features import Features, seen_cells
 from narrows.training import Loop, Player, Training
 from narrows.training.loop import trainable
 from narrows.training.seeds import hash_seed, seeded
 
 COPIES = 16_384  # rows to train on: every row several times, each time with other cells hidden
-LARGEST = 30_000
 SEEN = 0.1  # how much a cell counts that the network is shown
 FAR = 8.0  # standard deviations beyond which the network sees no difference
 BATCH, STEPS = 64, 1_500
@@ -35,10 +33,14 @@ class RefinerModule(nn.Module):
         network: Makes the map.
     """
 
+    belongs: Tensor
+
     def __init__(self, features: Features, network: Network) -> None:
         super().__init__()
         d, columns = len(features.column), len(features.width)
         self.features, self.d = features, d
+        belongs = F.one_hot(features.column, columns).float()
+        self.register_buffer("belongs", belongs, persistent=False)  # (D, columns)
         self.network = network.map((2 * d + columns,), (d,))
         last = [m for m in self.network.modules() if isinstance(m, nn.Linear)][-1]
         with torch.no_grad():
@@ -53,22 +55,32 @@ class RefinerModule(nn.Module):
 
     def forward(self, inputs: Tensor) -> Tensor:
         """The filling ``(B, D)``: numbers and probabilities."""
-        result = self.raw(inputs)
-        for j in self.features.categories:
-            result[:, self.features.of(j)] = result[:, self.features.of(j)].softmax(1)
-        return result
+        raw, features = self.raw(inputs), self.features
+        if not features.categories:
+            return raw
+        total = self._log_total(raw)[:, features.column.to(raw.device)]
+        return torch.where(features.hot.to(raw.device), (raw - total).exp(), raw)
 
     def loss(self, inputs: Tensor, target: Tensor) -> Tensor:
         """−log p ``(B, columns)`` of target values: normal numbers with a scale per column, and categories."""
         raw, features = self.raw(inputs), self.features
         terms = torch.zeros_like(target)
         if features.numbers:
-            at = features.first[features.numbers]
+            at = features.first[features.numbers].to(raw.device)
             away = raw[:, at] - target[:, features.numbers]
             terms[:, features.numbers] = 0.5 * away.square() * (-2 * self.rho).exp() + self.rho
-        for j in features.categories:
-            terms[:, j] = F.cross_entropy(raw[:, features.of(j)], target[:, j].long(), reduction="none")
+        if features.categories:
+            of = features.categories
+            chosen = raw.gather(1, (features.first.to(raw.device) + target.long())[:, of])
+            terms[:, of] = self._log_total(raw)[:, of] - chosen
         return terms
+
+    def _log_total(self, raw: Tensor) -> Tensor:
+        """``(B, columns)`` log Σ exp over the features of every column: all columns at once, as they are many."""
+        column = self.features.column.to(raw.device)
+        top = raw.new_full((len(raw), len(self.features.width)), -torch.inf)
+        top = top.scatter_reduce(1, column.expand_as(raw), raw.detach(), "amax")
+        return (raw - top[:, column]).exp().matmul(self.belongs).log() + top
 
 
 class RefineStep(nn.Module):
@@ -94,41 +106,27 @@ def plan(training: Training | None, rows: int) -> Training:
     )
 
 
-def masked_copies(
-    rows: Rows,
-    layout: Layout,
-    inputs: Callable[[Rows], Tensor],
-    seed: int,
-) -> Rows:
+def masked_copies(rows: Rows, inputs: Callable[[Rows], Tensor], most: int, seed: int) -> Rows:
     """Rows again and again, with other cells hidden every time, as the refiner trains on them.
 
     Args:
         rows: Rows with blanks.
-        layout: What a row looks like.
         inputs: Makes the refiner's inputs of rows.
+        most: How many rows to make at most, where there are not more already.
         seed: Fixes what is hidden.
 
     Returns:
         ``values`` inputs, ``target`` true values, ``condition`` how much each cell counts.
     """
-    mask = rows.mask()
-    seen = torch.ones_like(rows.values, dtype=torch.bool) if mask is None else mask
-    blank = 1 - float(seen.float().mean())
-    low, high = 0.05, min(0.9, max(0.3, 2 * blank))
+    copies = max(1, min(COPIES, most) // len(rows))
+    values, seen = rows.values.repeat(copies, 1), seen_cells(rows).repeat(copies, 1)
+    low, high = 0.05, min(0.9, max(0.3, 2 * (1 - float(seen.float().mean()))))
     generator = torch.Generator().manual_seed(hash_seed(seed, 11))
-    if len(rows) > LARGEST:
-        index = torch.randperm(len(rows), generator=generator)[:LARGEST]
-        rows, seen = rows.take(index), seen[index]
-    copies = max(1, COPIES // len(rows))
-    parts = []
-    for copy in range(copies):
-        rate = low + (high - low) * (copy + 0.5) / copies
-        with seeded(hash_seed(seed, 12, copy)):
-            hidden = Masking(rate)(rows.replace(observed=seen), layout)
-        assert hidden.observed is not None
-        weight = torch.where(hidden.observed, SEEN, 1.0) * seen
-        parts.append(Rows(inputs(hidden), target=rows.values, condition=weight))
-    return Rows(**{n: torch.cat([getattr(p, n) for p in parts]) for n in parts[0].tensors()})
+    # every row at a rate of its own: later the network meets rows with few blanks and rows with many
+    rate = low + (high - low) * torch.rand(len(values), 1, generator=generator)
+    shown = seen & (torch.rand(values.shape, generator=generator) >= rate)
+    weight = torch.where(shown, SEEN, 1.0) * seen
+    return Rows(inputs(Rows(torch.where(shown, values, 0), shown)), target=values, condition=weight)
 
 
 def train_refiner(

@@ -137,6 +137,15 @@ def fit(
         int, typer.Option(min=0, max=2**32 - 1, help="Equal seeds give equal runs.", rich_help_panel=TRAINING)
     ] = 0,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:1.", rich_help_panel=TRAINING)] = "auto",
+    devices: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            metavar="N",
+            help="Processes that train together on this machine; on several, use torchrun.",
+            rich_help_panel=TRAINING,
+        ),
+    ] = None,
     checkpoint_every: Annotated[
         float,
         typer.Option(min=0.0, metavar="SECONDS", help="Time between checkpoints.", rich_help_panel=TRAINING),
@@ -222,6 +231,7 @@ def fit(
         batch_size=batch_size,
         learning_rate=learning_rate,
         device=device,
+        devices=devices,
         checkpoint_every=checkpoint_every,
         seed=seed,
         held_out=held_out,

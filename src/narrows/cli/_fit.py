@@ -24,6 +24,7 @@ class Request:
     batch_size: int | None = None
     learning_rate: float | None = None
     device: str = "auto"
+    devices: int | None = None
     checkpoint_every: float = 30.0
     seed: int = 0
     held_out: float = 0.1
@@ -40,7 +41,7 @@ class Request:
     def plain(self) -> dict[str, Any]:
         """What decides the result, as plain JSON: kept with the run, and compared when it is resumed."""
         content = asdict(self)
-        for name in ("out", "resume", "force", "checkpoint_every"):
+        for name in ("out", "resume", "force", "checkpoint_every", "devices"):
             del content[name]
         content |= content.pop("wishes")
         return {name: list(v) if isinstance(v, tuple) else v for name, v in content.items()}
@@ -68,12 +69,17 @@ def fit(request: Request, output: Output) -> None:
         NarrowsError: If something that was asked for cannot be done. Nothing is left behind then.
         Interrupted: If the user pressed Ctrl-C; the best model so far is kept if there is one.
     """
+    from narrows.training.ranks import rank
+
     # what can be found wrong at once is, before anything is read or written
     _words.seconds(request.time_budget)
     _words.model_name(request.wishes.model)
     material = prepare(request)
     training = _training(request, output)
-    _words.build(request.wishes, material.format, training, request.seed)
+    model = _words.build(request.wishes, material.format, training, request.seed)
+    if rank() > 0:  # the first process writes and speaks for all
+        model.set_params(training__checkpoint="the first process's", training__verbose=False).fit(material.train)
+        return
     place = _folders.claim(request.out, material.name, resume=request.resume, force=request.force)
     try:
         _run(request, material, training, place, output)
@@ -214,6 +220,7 @@ def _training(request: Request, output: Output) -> Any:
     training = Training(
         **{name: value for name, value in asked.items() if value is not None},
         device=_device(request.device),
+        devices=request.devices,
         checkpoint_every=request.checkpoint_every,
         verbose=False if output.quiet else None,
     )

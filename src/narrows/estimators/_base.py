@@ -24,6 +24,7 @@ from narrows.estimators._shared import check_params, describe_features, draw_see
 from narrows.models.autoencoder import AutoencoderModule, active_units
 from narrows.training import History, Loop, Player, Step, Training
 from narrows.training.loop import trainable
+from narrows.training.ranks import ranks_for
 from narrows.training.seeds import hash_seed, seeded
 
 WATCHED = 1000  # rows whose codes are looked at after every epoch
@@ -104,14 +105,14 @@ class BaseModel(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
         """
         check_params(self)
         format_, rows = self._open(X)
-        seed = draw_seed(self.random_state)
+        seed = self._seed()
         parts = _split(rows, self._training(), seed)
         del rows  # the parts are copies: without this, training would hold all rows twice
         return self._learn(format_, *parts, seed)
 
     def _fit_rows(self, format_: Any, rows: Rows) -> Self:
         """Learn from rows that another's format made."""
-        seed = draw_seed(self.random_state)
+        seed = self._seed()
         return self._learn(format_, *_split(rows, self._training(), seed), seed)
 
     def _open(self, X: Any) -> tuple[Any, Rows]:
@@ -137,6 +138,10 @@ class BaseModel(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
         self.reasons_ = [*format_.reasons, *full.reasons]
         self._describe()
         return self
+
+    def _seed(self) -> int:
+        """One seed, the same in all processes that train together."""
+        return int(ranks_for(self._training()).agree(lambda: draw_seed(self.random_state)))
 
     def _training(self) -> Training:
         given = getattr(self, "training", None)

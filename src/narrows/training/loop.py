@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from narrows._types import Rows
-from narrows.errors import TrainingFailed, TrainingWarning
+from narrows.errors import InvalidParameter, TrainingFailed, TrainingWarning
 from narrows.training.checkpoint import (
     Checkpoints,
     fingerprint,
@@ -25,6 +25,7 @@ from narrows.training.checkpoint import (
 )
 from narrows.training.history import History
 from narrows.training.progress import Progress
+from narrows.training.ranks import ranks_for
 from narrows.training.seeds import hash_seed, same_threads, seeded
 from narrows.training.settings import Training
 
@@ -85,7 +86,10 @@ class Loop:
         self.seed = seed
         self.watch = watch
         self.after_step = after_step
-        self.words = f"{words} {training.set_params(checkpoint=None, checkpoint_every=0, verbose=None)!r} {seed}"
+        # neither where a run is kept nor who shares its work makes it another run
+        aside = {"checkpoint": None, "checkpoint_every": 0, "verbose": None, "devices": None, "nodes": None}
+        self.words = f"{words} {training.set_params(**aside)!r} {seed}"
+        self.ranks = ranks_for(training)
         self.device = training.resolve_device()
         self.history = History()
 
@@ -104,6 +108,11 @@ class Loop:
         """
         training = self.training
         self.batch, self.steps, epochs = training.plan(len(rows))
+        if self.batch % self.ranks.size:
+            raise InvalidParameter(
+                f"batches of {self.batch} rows cannot be dealt out evenly to {self.ranks.size} processes: give "
+                f"batch_size={max(1, self.batch // self.ranks.size) * self.ranks.size}"
+            )
         self.total = self.steps * epochs
         self.patience = training.patience or max(10, epochs // 4)
         # on tiny data an epoch is a step or two: looking after each would cost more than training
@@ -115,7 +124,7 @@ class Loop:
             self.module.to(self.device)
             self.rows = rows.to(self.device)
             self.validation = None if validation is None or len(validation) == 0 else validation.to(self.device)
-            self._begin(checkpoints.load() if checkpoints else None)
+            self._begin(self.ranks.agree(checkpoints.load) if checkpoints else None)
             with Progress(self.total, training.verbose) as self.progress:
                 try:
                     self._train(checkpoints)
@@ -128,7 +137,7 @@ class Loop:
                         stacklevel=2,
                     )
             self._finish()
-        if checkpoints:
+        if checkpoints and self.ranks.rank == 0:
             checkpoints.clear()
         return self.history
 
@@ -136,6 +145,7 @@ class Loop:
 
     def _begin(self, saved: tuple[dict[str, Tensor], dict[str, Any]] | None) -> None:
         self.optimisers = [self.training.make_optimiser(p.parameters) for p in self.players]
+        self.wrapped = [self.ranks.wrap(p.step) for p in self.players]
         self.step = 0
         self.scale = 1.0
         self.rollbacks = 0
@@ -180,7 +190,8 @@ class Loop:
                 return
             self.good = self._snapshot()
             if checkpoints and time.perf_counter() - saved_at >= self.training.checkpoint_every:
-                self._save(checkpoints)
+                if self.ranks.rank == 0:
+                    self._save(checkpoints)
                 saved_at = time.perf_counter()
         if not self.history.rows:
             raise TrainingFailed("training diverged before the first epoch ended; try a smaller learning rate")
@@ -190,6 +201,7 @@ class Loop:
         )
 
     def _step(self, index: Tensor) -> None:
+        index = self.ranks.own(index)
         batch = {name: tensor.index_select(0, index) for name, tensor in self.rows.tensors().items()}
         epoch = torch.tensor(self.step / self.steps, dtype=torch.float32, device=self.device)
         rate = self.training.learning_rate * self.scale * self.training.factor(self.step, self.total)
@@ -199,9 +211,9 @@ class Loop:
             for group in optimiser.param_groups:
                 group["lr"] = rate
             optimiser.zero_grad(set_to_none=True)
-            with self._precision():
-                result = player.step(batch, epoch)
-            result["loss"].backward()
+            with self._precision(), self.ranks.noise(len(index)):
+                result = self.wrapped[number](batch, epoch)
+            self.ranks.backward(result["loss"])
             if self.training.clip is not None:
                 nn.utils.clip_grad_norm_(player.parameters, self.training.clip)
             optimiser.step()
@@ -236,7 +248,7 @@ class Loop:
     def _late(self) -> bool:
         """Whether the time budget asks for a look now: steps may be so slow that few of them use it up."""
         budget = self.training.time_budget
-        if budget is None:
+        if budget is None or self.ranks.size > 1:  # clocks differ, and processes must look at the same steps
             return False
         return time.perf_counter() - self.started > (budget if self.planned else PLANNED_AT * budget)
 
@@ -245,7 +257,7 @@ class Loop:
         budget = self.training.time_budget
         if budget is None:
             return
-        self.elapsed = time.perf_counter() - self.started
+        self.elapsed = self.ranks.agree(lambda: time.perf_counter() - self.started)
         if not self.planned and (self.step >= self.interval or self.elapsed > PLANNED_AT * budget):
             # a tenth is kept back for validation and for steps that turn out slower
             left = int((0.9 * budget - self.elapsed) / (self.elapsed / self.step))
@@ -261,7 +273,7 @@ class Loop:
         """Whether losses and weights are finite. The one place where the host waits for the device."""
         finite = [] if self.sums is None else [torch.isfinite(self.sums).all()]
         finite += [torch.isfinite(p).all() for player in self.players for p in player.parameters]
-        return bool(torch.stack(finite).all())
+        return self.ranks.all(bool(torch.stack(finite).all()))
 
     def _snapshot(self) -> list[dict[str, Tensor]]:
         states = [self.module.state_dict(), *(optimiser_tensors(o) for o in self.optimisers)]
@@ -293,7 +305,7 @@ class Loop:
         """Write one row of the history; whether training should stop."""
         assert self.sums is not None
         epoch = math.ceil(self.step / self.steps)
-        means = (self.sums / self.count).tolist()
+        means = self.ranks.mean(self.sums / self.count).tolist()
         self.sums = None
         self.elapsed = time.perf_counter() - self.started
         row = {"epoch": epoch, "step": self.step, "seconds": self.elapsed}

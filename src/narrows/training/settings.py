@@ -30,6 +30,10 @@ class Training(Part, room="training"):
         time_budget: Seconds of training at most. The number of steps is planned from the speed of the first ones, and
             the plan is kept in checkpoints, so that a resumed run stays the same run. None: no limit.
         device: ``"auto"`` (a GPU when there is one), ``"cpu"``, ``"cuda"``, ``"cuda:1"``, …
+        devices: Processes per machine that train together (data parallel), each on a device of its own (one GPU, or a
+            share of the CPU's cores): every one takes an equal part of every batch. None: as many as ``torchrun``
+            started, else one. More than one without ``torchrun`` starts the script again for each.
+        nodes: Machines that train together, each started by ``torchrun``. None: as ``torchrun`` says, else one.
         precision: ``"float32"`` or ``"bfloat16"`` (mixed precision: weights stay in float32).
         checkpoint: Folder for checkpoints. A run that was killed goes on from there, bit by bit as if nothing had
             happened, when the same fit is called again with the same ``random_state`` (a number: None is another run
@@ -49,6 +53,8 @@ class Training(Part, room="training"):
     patience: Annotated[int, AtLeastOne] | None = None
     time_budget: Annotated[float, Positive] | None = None
     device: str = "auto"
+    devices: Annotated[int, AtLeastOne] | None = None
+    nodes: Annotated[int, AtLeastOne] | None = None
     precision: Literal["float32", "bfloat16"] = "float32"
     checkpoint: str | None = None
     checkpoint_every: Annotated[float, Interval(0)] = 30.0

@@ -24,7 +24,7 @@ pytest.importorskip("lightning_fabric")
 SCRIPT = """
 import sys, time, numpy as np, torch
 import narrows
-from narrows import corruptions
+from narrows import bottlenecks, corruptions, penalties
 
 torch.set_num_threads(1)
 out, checkpoint, slow = sys.argv[1], sys.argv[2] or None, float(sys.argv[3])
@@ -39,8 +39,10 @@ class Slow(corruptions.Gaussian):
         return super().__call__(rows, layout)
 
 
-model = narrows.VariationalAutoencoder(
+model = narrows.Autoencoder(
     2,
+    bottleneck=bottlenecks.Gaussian(),
+    penalties=penalties.Penalties(kl=penalties.KL()),
     corruption=Slow(0.1),
     training=narrows.Training(epochs=8, batch_size=60, checkpoint=checkpoint, checkpoint_every=0, verbose=False),
     random_state=0,

@@ -116,19 +116,22 @@ def check(split: Split, peer: str, made: pd.DataFrame) -> None:
     from sdmetrics.reports.single_table import QualityReport
     from sdmetrics.single_table import LogisticDetection
 
-    train = split.train
+    train, (shape, pair) = split.train, errors(split.train, made)
     kinds = {n: {"sdtype": "numerical" if train[n].dtype.kind in "iuf" else "categorical"} for n in train}
+    # it takes None and NaN for two categories
+    named = {n: "object" for n, kind in kinds.items() if kind["sdtype"] == "categorical"}
+    whole, new = (t.astype(named).fillna(dict.fromkeys(named, "(blank)")) for t in (train, made))
     report = QualityReport()
     # by default it leaves out pairs that depend on each other weakly
     report.real_correlation_threshold = report.real_association_threshold = 0
-    report.generate(train, made, {"columns": kinds}, verbose=False)
+    report.generate(whole, new, {"columns": kinds}, verbose=False)
     theirs = dict(report.get_properties().to_numpy())
-    shape, pair = errors(train, made)
-    logistic = LogisticDetection.compute(train, made, {"columns": kinds})
+    logistic = LogisticDetection.compute(whole, new, {"columns": kinds})
     said = [f"{100 * (1 - theirs[name]):.2f} %" for name in ("Column Shapes", "Column Pair Trends")]
     print(
         f"\nsdmetrics on {peer}, {split.name}, seed {split.seed}: shape error {said[0]} (ours {shape:.2f} %), "
-        f"pair error {said[1]} (ours {pair:.2f} %), logistic detection {logistic:.3f} (ours {detection(train, made):.3f})\n"
+        f"pair error {said[1]} (ours {pair:.2f} %), "
+        f"logistic detection {logistic:.3f} (ours {detection(train, made):.3f})\n"
     )
 
 

@@ -21,7 +21,7 @@ import narrows.tasks.generate
 from narrows import Training, networks
 from narrows.errors import InvalidData, InvalidParameter, SavedModelError
 from narrows.evaluate.synthesis import synthesis_report
-from narrows.tasks.generate import Wanted, generate_where
+from narrows.tasks.generate import Drawn, Wanted, generate_where, walk
 from narrows.training.seeds import seeded
 
 
@@ -157,27 +157,25 @@ class TestConditions:
             fitted.sample(5, balance="price")
 
 
+SHARES = {"a": (0.7, 0.2, 0.1), "b": (0.1, 0.3, 0.6)}
+
+
+@pytest.fixture(scope="module")
+def known():
+    """A synthesizer of a table whose colour and size depend on kind in a known way."""
+    rng = np.random.default_rng(0)
+    kind = rng.choice(["a", "b"], 3000, p=[0.85, 0.15])
+    colour = [rng.choice(["red", "green", "blue"], p=SHARES[k]) for k in kind]
+    size = np.where(kind == "a", rng.normal(0, 1, 3000), rng.normal(3, 0.5, 3000))
+    table = pd.DataFrame({"kind": kind, "colour": colour, "size": size})
+    return narrows.Synthesizer(training=Training(epochs=40), random_state=0).fit(table)
+
+
 class TestConditionalDistribution:
-    """Colour and size depend on kind in a known way."""
-
-    shares = {"a": (0.7, 0.2, 0.1), "b": (0.1, 0.3, 0.6)}
-
-    @pytest.fixture(scope="class")
-    def model(self):
-        rng = np.random.default_rng(0)
-        kind = rng.choice(["a", "b"], 3000, p=[0.85, 0.15])
-        table = pd.DataFrame(
-            {
-                "kind": kind,
-                "colour": [rng.choice(["red", "green", "blue"], p=self.shares[k]) for k in kind],
-                "size": np.where(kind == "a", rng.normal(0, 1, 3000), rng.normal(3, 0.5, 3000)),
-            }
-        )
-        return narrows.Synthesizer(training=Training(epochs=40), random_state=0).fit(table)
-
-    @pytest.fixture(scope="class", params=["rejection", "walk"])
-    def rows(self, model, request):
-        source, condition = model._source(), model._condition("kind = 'b'")
+    @pytest.fixture(scope="module", params=["rejection", "walk"])
+    @staticmethod
+    def rows(known, request):
+        source, condition = known._source(), known._condition("kind = 'b'")
         wanted = Wanted(500, lambda arrays: condition.mask(source.arrow(arrays)), "kind = 'b'")
         # a walk starts from about 150 rows that were found
         arrays = generate_where(source, [wanted], 1, most=500_000 if request.param == "rejection" else 1000)
@@ -186,7 +184,7 @@ class TestConditionalDistribution:
     def test_shares_of_another_column_are_those_of_the_data(self, rows):
         assert (rows["kind"] == "b").all()
         counts = rows["colour"].value_counts().reindex(["red", "green", "blue"])
-        assert stats.chisquare(counts, 500 * np.array(self.shares["b"])).pvalue > 1e-3
+        assert stats.chisquare(counts, 500 * np.array(SHARES["b"])).pvalue > 1e-3
 
     def test_numbers_are_distributed_as_in_the_data(self, rows):
         assert stats.kstest(rows["size"], stats.norm(3, 0.5).cdf).statistic < 0.09
@@ -194,41 +192,41 @@ class TestConditionalDistribution:
 
 
 class TestWalk:
+    @staticmethod
+    def walked(source, rows, rounds, accept=None):
+        wanted = Wanted(len(rows.codes), accept or (lambda cells: np.ones(len(cells[0]), bool)), "anything")
+        return walk(source, rows, wanted, 0, rounds)
+
     def test_leaves_the_distribution_as_it_is(self, fitted):
         source = fitted._source()
         with seeded(5):
-            z, values = source.draw(4000)
-            before = source.table(values, 0)
-            moved = z
-            for _ in range(5):
-                moved, values = source.walk(moved, values)
-            after = source.table(values, 0)
-        assert (moved != z).any(1).float().mean() > 0.9
+            before = Drawn.of(source, *source.draw(4000), 0)
+            after = self.walked(source, before, 5)
+        assert (before.codes != after.codes).any(1).float().mean() > 0.9
         for j in (1, 3):  # price, discount
-            assert stats.ks_2samp(before[j].to_numpy(), after[j].to_numpy()).pvalue > 1e-3
+            assert stats.ks_2samp(before.cells[j].to_numpy(), after.cells[j].to_numpy()).pvalue > 1e-3
 
-    def test_forgets_where_it_began(self, fitted):
-        source = fitted._source()
+    def test_forgets_where_it_began_but_not_the_condition(self, fitted):
+        source, condition = fitted._source(), fitted._condition("kind = 'book'")
+        accept = lambda cells: condition.mask(source.arrow(cells))  # noqa: E731
         with seeded(6):
-            z, values = source.draw(4000)
-            price = source.table(values, 0)[1].to_numpy()
-            first = np.argsort(price)[:1000]  # the cheapest quarter
-            z, values = z[first], values[first]
-            for _ in range(60):
-                z, values = source.walk(z, values)
-            found = source.table(values, 0)[1].to_numpy()
-        assert stats.ks_2samp(price[first], price).statistic > 0.7
-        assert stats.ks_2samp(found, price).statistic < 0.12
+            drawn = Drawn.of(source, *source.draw(4000), 0)
+            books = drawn.take(np.flatnonzero(accept(drawn.cells)))
+            price = books.cells[1].to_numpy()
+            cheap = books.take(np.argsort(price)[:600])
+            found = self.walked(source, cheap, 15, accept)
+        assert accept(found.cells).all()
+        assert stats.ks_2samp(cheap.cells[1].to_numpy(), price).statistic > 0.5
+        assert stats.ks_2samp(found.cells[1].to_numpy(), price).statistic < 0.12
 
     def test_plain_models_walk_too(self):
-        table = shop(400)
-        model = narrows.VariationalAutoencoder(4, training=Training(epochs=5), random_state=0).fit(table)
+        model = narrows.VariationalAutoencoder(4, training=Training(epochs=5), random_state=0).fit(shop(400))
         source = narrows.Synthesizer.from_model(model)._source()
         with seeded(7):
-            z, values = source.draw(3000)
-            new, after = source.walk(z, values)
-        assert (new != z).any(1).float().mean() > 0.5
-        assert stats.ks_2samp(values[:, 1], after[:, 1]).pvalue > 1e-3
+            before = Drawn.of(source, *source.draw(3000), 0)
+            after = self.walked(source, before, 3)
+        assert (before.codes != after.codes).any(1).float().mean() > 0.9
+        assert stats.ks_2samp(before.cells[1].to_numpy(), after.cells[1].to_numpy()).pvalue > 1e-3
 
 
 def test_shares_of_categories_are_those_of_the_data():
@@ -249,7 +247,7 @@ def test_a_rare_class_is_balanced():
     rare = rng.random(4000) < 0.01
     table = pd.DataFrame({"x": rng.normal(size=4000) + 4 * rare, "fraud": np.where(rare, "yes", "no")})
     made = (
-        narrows.Synthesizer(training=Training(epochs=15), random_state=0)
+        narrows.Synthesizer(training=Training(epochs=40), random_state=0)
         .fit(table)
         .sample(2000, balance="fraud", random_state=0)
     )

@@ -16,7 +16,6 @@ from narrows._types import Distribution, Rows
 from narrows.data.frames import close_table
 from narrows.data.margins import Floats, Margins, to_uniform
 from narrows.data.table import TableFormat
-from narrows.likelihoods import log_likelihood
 from narrows.models import AutoencoderModule
 from narrows.tasks._shares import matched, shifted
 from narrows.training.seeds import hash_seed, seeded
@@ -24,7 +23,6 @@ from narrows.training.seeds import hash_seed, seeded
 MOST = 20_000  # rows drawn to compare the margins
 KNOTS = 201  # quantiles kept of the drawn scores
 BATCH = 8192
-SIZES = (1.0, 0.3, 0.1, 0.03)  # of a walk's steps, in standard deviations of the codes: no one size suits all models
 
 
 class Source(ABC):
@@ -43,10 +41,6 @@ class Source(ABC):
     @abstractmethod
     def cells(self, z: Tensor) -> Tensor:
         """``(n, columns)`` draws from p(x|z) in the model's units."""
-
-    @abstractmethod
-    def rows(self, values: Tensor) -> Rows:
-        """Drawn values as rows of the model."""
 
     @abstractmethod
     def table(self, values: Tensor, seed: int) -> list[Any]:
@@ -78,41 +72,10 @@ class Source(ABC):
             return torch.zeros(0, self.module.code_size), torch.zeros(0, self.module.layout.shape[0])
         return torch.cat(codes), torch.cat(values)
 
-    def walk(self, z: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
-        """One round from each row to a row near it, which leaves the model's p(z, x) exactly as it is.
-
-        The code takes Metropolis steps of several sizes towards p(z|x), then the row is drawn from p(x|z).
-
-        Args:
-            z: ``(n, L)`` codes.
-            values: ``(n, columns)`` values that were drawn from them.
-
-        Returns:
-            New codes and values.
-
-        References:
-            Mattei, Frellsen: Leveraging the Exact Likelihood of Deep Latent Variable Models, 2018, section 3.4,
-            https://arxiv.org/abs/1802.04826
-        """
+    def near(self, z: Tensor, size: float) -> Tensor:
+        """``(n, L)`` codes, a step of a size from 0 to 1 away; draws from the prior stay draws from the prior."""
         with torch.no_grad():
-            spread = self.module.prior().sample(MOST // 10).std(0)
-            places = [slice(start, start + BATCH) for start in range(0, len(z), BATCH)]
-            codes = [self._step(z[part], values[part], spread) for part in places]
-            return torch.cat(codes), torch.cat([self.cells(part) for part in codes])
-
-    def _step(self, z: Tensor, values: Tensor, spread: Tensor) -> Tensor:
-        device = spread.device
-        z, rows = z.to(device), self.rows(values).to(device)
-        now = self._log_joint(z, rows)
-        for size in SIZES:
-            there = z + size * spread * torch.randn_like(z)
-            then = self._log_joint(there, rows)
-            better = torch.rand_like(now).log() < then - now
-            z, now = torch.where(better[:, None], there, z), torch.where(better, then, now)
-        return z.cpu()
-
-    def _log_joint(self, z: Tensor, rows: Rows) -> Tensor:
-        return self.module.prior().log_prob(z) + log_likelihood(self.decode(z), rows)
+            return self.module.prior().near(z.to(next(self.module.parameters()).device), size).cpu()
 
 
 @dataclass(frozen=True)
@@ -235,11 +198,6 @@ class PlainSource(Source):
             values = self.decode(z.to(next(self.module.parameters()).device)).sample().cpu()
         blanks = torch.tensor([c.blanks for c in self.format.columns])
         return torch.where(torch.rand_like(values) < blanks, torch.nan, values)
-
-    def rows(self, values: Tensor) -> Rows:
-        """Rows of drawn values, blanks unobserved."""
-        observed = ~values.isnan()
-        return Rows(torch.where(observed, values, 0.0), None if bool(observed.all()) else observed)
 
     def table(self, values: Tensor, seed: int) -> list[Any]:
         """Arrow columns of scaled values."""

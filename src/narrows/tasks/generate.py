@@ -32,6 +32,7 @@ __all__ = [
 
 TRIED = 500_000  # rows drawn at most in search of those that meet a condition
 ROUNDS = 10
+SIZES = (1.0, 0.5, 0.2)  # of a walk's steps: no one size suits all conditions
 
 
 def posterior_draws(module: AutoencoderModule, rows: Rows) -> Tensor:
@@ -107,9 +108,7 @@ def generate_where(source: Source, wanted: Sequence[Wanted], seed: int, most: in
     """New rows that meet conditions, by rejection.
 
     Rows are drawn until enough are accepted. Where fewer than that are among ``most``, those found are repeated and
-    walk: code and row move by steps that leave the model's distribution as it is, and a row that would no longer meet
-    its condition stays where it was. So walks too are draws from the model's rows that meet the condition, but rows
-    that come from one are alike until they have gone far.
+    `walk`: they too are draws from the model's rows that meet the condition, but rows that began as one may be alike.
 
     Args:
         source: What rows are drawn from.
@@ -123,12 +122,12 @@ def generate_where(source: Source, wanted: Sequence[Wanted], seed: int, most: in
     Raises:
         InvalidData: If none of the rows drawn meets one of the conditions.
     """
-    kept: list[list[_Drawn]] = [[] for _ in wanted]
+    kept: list[list[Drawn]] = [[] for _ in wanted]
     counts = [0] * len(wanted)
     tried = 0
     with seeded(hash_seed(seed, 13)):
         for size in _sizes(sum(w.count for w in wanted), most):
-            drawn = _Drawn.of(source, *source.draw(size), hash_seed(seed, 15, tried))
+            drawn = Drawn.of(source, *source.draw(size), hash_seed(seed, 15, tried))
             tried += size
             for i, one in enumerate(wanted):
                 if counts[i] < one.count:
@@ -141,7 +140,7 @@ def generate_where(source: Source, wanted: Sequence[Wanted], seed: int, most: in
 
 
 @dataclass(frozen=True)
-class _Drawn:
+class Drawn:
     """Rows as codes, as drawn and as cells: what is drawn by frequency alone (a rare category) is only in the cells."""
 
     codes: Tensor
@@ -149,11 +148,13 @@ class _Drawn:
     cells: list[Any]
 
     @classmethod
-    def of(cls, source: Source, codes: Tensor, values: Tensor, seed: int) -> _Drawn:
+    def of(cls, source: Source, codes: Tensor, values: Tensor, seed: int) -> Drawn:
+        """What was drawn, with its cells."""
         return cls(codes, values, source.table(values, seed))
 
     @classmethod
-    def joined(cls, parts: list[_Drawn]) -> _Drawn:
+    def joined(cls, parts: list[Drawn]) -> Drawn:
+        """The rows of all parts."""
         columns = zip(*(p.cells for p in parts), strict=True)
         return cls(
             torch.cat([p.codes for p in parts]),
@@ -161,9 +162,10 @@ class _Drawn:
             [pa.concat_arrays(list(c)) for c in columns],
         )
 
-    def take(self, places: NDArray[Any]) -> _Drawn:
+    def take(self, places: NDArray[Any]) -> Drawn:
+        """Some of the rows, in an order."""
         index, arrow = torch.from_numpy(places), pa.array(places, pa.int64())
-        return _Drawn(self.codes[index], self.values[index], [c.take(arrow) for c in self.cells])
+        return Drawn(self.codes[index], self.values[index], [c.take(arrow) for c in self.cells])
 
 
 def _sizes(n: int, most: int) -> Iterator[int]:
@@ -174,9 +176,9 @@ def _sizes(n: int, most: int) -> Iterator[int]:
         size = min(2 * size, 4 * BATCH)
 
 
-def _complete(source: Source, wanted: Wanted, kept: list[_Drawn], tried: int, seed: int) -> _Drawn:
+def _complete(source: Source, wanted: Wanted, kept: list[Drawn], tried: int, seed: int) -> Drawn:
     """As many rows as wanted, of those kept: all found, or walked from them."""
-    rows = _Drawn.joined(kept)
+    rows = Drawn.joined(kept)
     found = len(rows.values)
     if not found:
         raise InvalidData(
@@ -185,12 +187,32 @@ def _complete(source: Source, wanted: Wanted, kept: list[_Drawn], tried: int, se
         )
     if found == wanted.count:
         return rows
-    rows = rows.take(np.arange(wanted.count) % found)
-    for step in range(ROUNDS):
-        new = _Drawn.of(source, *source.walk(rows.codes, rows.values), hash_seed(seed, 16, step))
-        met = torch.from_numpy(wanted.accept(new.cells))
-        # a code may move while its row stays: it moved given that row
-        n = np.arange(wanted.count)
-        mixed = _Drawn.joined([rows, new]).take(n + wanted.count * met.numpy())
-        rows = _Drawn(new.codes, mixed.values, mixed.cells)
+    return walk(source, rows.take(np.arange(wanted.count) % found), wanted, seed)
+
+
+def walk(source: Source, rows: Drawn, wanted: Wanted, seed: int, rounds: int = ROUNDS) -> Drawn:
+    """Move rows that meet a condition, such that the model's distribution of such rows stays as it is.
+
+    Metropolis steps of several sizes: from z to z' nearby by a step that leaves p(z) as it is, with a new row
+    x' ~ p(x|z'); it is taken if x' meets the condition. All densities of proposal and target cancel.
+
+    Args:
+        source: What rows are drawn from.
+        rows: n of them, all of which meet the condition.
+        wanted: The condition, and n.
+        seed: For rare categories; the rest is drawn from torch's global generator.
+        rounds: How many steps of every size.
+
+    Returns:
+        n rows.
+
+    References:
+        Cotter, Roberts, Stuart, White: MCMC Methods for Functions: Modifying Old Algorithms to Make Them Faster, 2013,
+        https://arxiv.org/abs/1202.0709 (preconditioned Crank–Nicolson steps)
+    """
+    n = np.arange(len(rows.values))
+    for number, size in enumerate(SIZES * rounds):
+        codes = source.near(rows.codes, size)
+        new = Drawn.of(source, codes, source.cells(codes), hash_seed(seed, 16, number))
+        rows = Drawn.joined([rows, new]).take(n + len(n) * wanted.accept(new.cells))
     return rows

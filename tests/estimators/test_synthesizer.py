@@ -244,8 +244,8 @@ def test_shares_of_categories_are_those_of_the_data():
 
 def test_a_rare_class_is_balanced():
     rng = np.random.default_rng(0)
-    rare = rng.random(4000) < 0.01
-    table = pd.DataFrame({"x": rng.normal(size=4000) + 4 * rare, "fraud": np.where(rare, "yes", "no")})
+    rare = rng.random(2500) < 0.02
+    table = pd.DataFrame({"x": rng.normal(size=2500) + 4 * rare, "fraud": np.where(rare, "yes", "no")})
     made = (
         narrows.Synthesizer(training=Training(epochs=40), random_state=0)
         .fit(table)
@@ -332,7 +332,7 @@ class TestBadTables:
 
     def test_ten_thousand_categories(self):
         rng = np.random.default_rng(0)
-        table = pd.DataFrame({"a": rng.normal(size=20_000), "b": [f"v{i % 10_000}" for i in range(20_000)]})
+        table = pd.DataFrame({"a": rng.normal(size=10_500), "b": [f"v{i % 10_000}" for i in range(10_500)]})
         model = narrows.Synthesizer(training=Training(epochs=1), random_state=0).fit(table)
         made = model.sample(3000, random_state=0)
         assert set(made["b"]) <= set(table["b"])

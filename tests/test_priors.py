@@ -8,6 +8,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import stats
 
 from narrows._normal import UnitNormal
 from narrows.errors import InvalidData, InvalidParameter
@@ -185,3 +186,26 @@ def test_bad_parameters():
     with pytest.raises(InvalidParameter, match=r"priors\.Mixture: components=0"):
         Mixture(0).check()
     assert Prior.parse("mixture:components=3,covariance=diag") == Mixture(3, "diag")
+
+
+@pytest.mark.parametrize("kind", ["standard", "full", "diag"])
+@pytest.mark.parametrize("size", [0.2, 0.7, 1.0])
+def test_steps_leave_draws_from_the_prior_such_draws(kind, size):
+    torch.manual_seed(0)
+    if kind == "standard":
+        prior = StandardNormal().build(2)()
+    else:
+        rng = np.random.default_rng(0)
+        codes = np.concatenate([rng.normal((0, 0), (1, 0.1), (300, 2)), rng.normal((3, 3), (0.2, 1), (100, 2))])
+        module = Mixture(2, covariance=kind).build(2)
+        module.fit_codes(codes, 0)
+        prior = module()
+    z = prior.sample(4000)
+    near = z
+    for _ in range(10):
+        near = prior.near(near, size)
+    for j in (0, 1):
+        assert stats.ks_2samp(z[:, j], near[:, j]).pvalue > 1e-3
+    assert (prior.near(z, 0.01) - z).abs().mean() < 0.05
+    moved = (prior.near(z, size) - z).square().mean() / z.var(0).mean()
+    assert moved > size**2 / 10

@@ -241,6 +241,10 @@ class UnitNormal:
         """Draws of the shape of ``z`` ``(…, L)``."""
         return torch.randn_like(z)
 
+    def near(self, z: Tensor, size: float) -> Tensor:
+        """Codes near ``z`` ``(n, L)``: √(1 − size²) z + size · ε, which leaves standard normal draws such draws."""
+        return math.sqrt(1 - size**2) * z + size * torch.randn_like(z)
+
 
 Gaussian: TypeAlias = Normal | FullNormal | UnitNormal
 

@@ -37,6 +37,9 @@ class CodeDistribution(Protocol):
     def sample_like(self, z: Tensor) -> Tensor:
         """Draws of the shape of ``z`` ``(…, L)``."""
 
+    def near(self, z: Tensor, size: float) -> Tensor:
+        """Codes near ``z`` ``(n, L)``: a step from 0 (none) to 1 (far) that leaves draws from this prior such draws."""
+
 
 class PriorModule(nn.Module):
     """What every built prior is."""
@@ -211,6 +214,10 @@ class MixtureDistribution:
 
     def log_prob(self, z: Tensor) -> Tensor:
         """Log-density of ``z`` ``(…, L)`` in nats: ``(…)``."""
+        return torch.logsumexp(self._log_joint(z), dim=0).reshape(z.shape[:-1])
+
+    def _log_joint(self, z: Tensor) -> Tensor:
+        """``(K, n)`` log π_k N(z; μ_k, Σ_k) of ``z`` ``(…, L)``, n of them."""
         size = self.means.shape[-1]
         apart = z.reshape(-1, size) - self.means.unsqueeze(1)
         if self.scales.ndim == 3:
@@ -220,7 +227,17 @@ class MixtureDistribution:
             white = apart / self.scales.unsqueeze(1)
             log_volume = self.scales.log().sum(-1)
         constant = self.weights.log() - log_volume - 0.5 * size * math.log(2 * math.pi)
-        return torch.logsumexp(constant.unsqueeze(1) - 0.5 * white.square().sum(-1), dim=0).reshape(z.shape[:-1])
+        return constant.unsqueeze(1) - 0.5 * white.square().sum(-1)
+
+    def near(self, z: Tensor, size: float) -> Tensor:
+        """Codes near ``z`` ``(n, L)``: a step that leaves draws from the mixture draws from it.
+
+        k ~ p(k|z), z' = μ_k + √(1 − size²) (z − μ_k) + size · ε with ε ~ N(0, Σ_k).
+        """
+        component = torch.multinomial(self._log_joint(z).softmax(0).T, 1).squeeze(1)
+        means, scales = self.means[component], self.scales[component]
+        drawn = rsample(means, scale_tril=scales) if scales.ndim == 3 else rsample(means, scale=scales)
+        return means + math.sqrt(1 - size**2) * (z - means) + size * (drawn - means)
 
     def sample(self, n: int) -> Tensor:
         """``(n, L)``: n draws."""

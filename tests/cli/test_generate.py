@@ -68,6 +68,14 @@ def test_a_model_gives_rows_under_conditions_and_its_report(saved, orders):
     assert told.json["report"]["rows"] > 50  # the report is of unconditional rows
 
 
+def test_one_row_is_measured_on_more_of_its_kind(orders, tmp_path):
+    told = well("generate", orders, "-n", 1, "--epochs", 1, "--out", tmp_path / "one.csv", "--json")
+    assert len((tmp_path / "one.csv").read_text().splitlines()) == 2
+    assert told.json["rows"] == 1
+    assert told.json["report"]["rows"] == 360
+    assert told.json["report"]["copying"]["rows"] == 1
+
+
 def test_groups_are_compared(saved, orders):
     told = well("evaluate", saved[0], orders, "--by", "kind")
     assert "of samples" in told.out

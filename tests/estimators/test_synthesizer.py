@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import pickle
 import warnings
 
@@ -11,13 +12,17 @@ import polars as pl
 import pyarrow as pa
 import pytest
 import torch
+from scipy import stats
 from sklearn.base import clone
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 import narrows
-from narrows import Training
+import narrows.tasks.generate
+from narrows import Training, networks
 from narrows.errors import InvalidData, InvalidParameter, SavedModelError
 from narrows.evaluate.synthesis import synthesis_report
+from narrows.tasks.generate import Drawn, Wanted, generate_where, walk
+from narrows.training.seeds import seeded
 
 
 @parametrize_with_checks([narrows.Synthesizer(training=Training(epochs=2))])
@@ -121,17 +126,6 @@ class TestConditions:
         real = shop().query("member")
         assert abs((made["kind"] == "game").mean() - (real["kind"] == "game").mean()) < 0.1
 
-    def test_rare_rows_are_grown_from_the_few_found(self, fitted, monkeypatch):
-        from narrows.tasks import generate
-
-        source = fitted._source()
-        condition = fitted._condition("kind = 'film' AND discount > 0")
-        arrays = generate.generate_where(source, 1000, 0, lambda a: condition.mask(source.arrow(a)), "…", most=2000)
-        rows = source.close(arrays)
-        assert len(rows) == 1000
-        assert ((rows["kind"] == "film") & (rows["discount"] > 0)).all()
-        assert rows.drop_duplicates().shape[0] > 500
-
     def test_no_such_row_is_said_with_its_share(self, fitted, monkeypatch):
         monkeypatch.setattr("narrows.tasks.generate.generate_where.__defaults__", (4096,))
         with pytest.raises(InvalidData, match=r"none of 4,096 rows drawn meets this \(fewer than 0.07"):
@@ -163,6 +157,106 @@ class TestConditions:
             fitted.sample(5, balance="price")
 
 
+SHARES = {"a": (0.7, 0.2, 0.1), "b": (0.1, 0.3, 0.6)}
+
+
+@pytest.fixture(scope="module")
+def known():
+    """A synthesizer of a table whose colour and size depend on kind in a known way."""
+    rng = np.random.default_rng(0)
+    kind = rng.choice(["a", "b"], 3000, p=[0.85, 0.15])
+    colour = [rng.choice(["red", "green", "blue"], p=SHARES[k]) for k in kind]
+    size = np.where(kind == "a", rng.normal(0, 1, 3000), rng.normal(3, 0.5, 3000))
+    table = pd.DataFrame({"kind": kind, "colour": colour, "size": size})
+    return narrows.Synthesizer(training=Training(epochs=40), random_state=0).fit(table)
+
+
+class TestConditionalDistribution:
+    @pytest.fixture(scope="module", params=["rejection", "walk"])
+    @staticmethod
+    def rows(known, request):
+        source, condition = known._source(), known._condition("kind = 'b'")
+        wanted = Wanted(500, lambda arrays: condition.mask(source.arrow(arrays)), "kind = 'b'")
+        # a walk starts from about 150 rows that were found
+        arrays = generate_where(source, [wanted], 1, most=500_000 if request.param == "rejection" else 1000)
+        return source.close(arrays[0])
+
+    def test_shares_of_another_column_are_those_of_the_data(self, rows):
+        assert (rows["kind"] == "b").all()
+        counts = rows["colour"].value_counts().reindex(["red", "green", "blue"])
+        assert stats.chisquare(counts, 500 * np.array(SHARES["b"])).pvalue > 1e-3
+
+    def test_numbers_are_distributed_as_in_the_data(self, rows):
+        assert stats.kstest(rows["size"], stats.norm(3, 0.5).cdf).statistic < 0.09
+        assert rows["size"].nunique() > 450
+
+
+class TestWalk:
+    @staticmethod
+    def walked(source, rows, rounds, accept=None):
+        wanted = Wanted(len(rows.codes), accept or (lambda cells: np.ones(len(cells[0]), bool)), "anything")
+        return walk(source, rows, wanted, 0, rounds)
+
+    def test_leaves_the_distribution_as_it_is(self, fitted):
+        source = fitted._source()
+        with seeded(5):
+            before = Drawn.of(source, *source.draw(4000), 0)
+            after = self.walked(source, before, 5)
+        assert (before.codes != after.codes).any(1).float().mean() > 0.9
+        for j in (1, 3):  # price, discount
+            assert stats.ks_2samp(before.cells[j].to_numpy(), after.cells[j].to_numpy()).pvalue > 1e-3
+
+    def test_forgets_where_it_began_but_not_the_condition(self, fitted):
+        source, condition = fitted._source(), fitted._condition("kind = 'book'")
+        accept = lambda cells: condition.mask(source.arrow(cells))  # noqa: E731
+        with seeded(6):
+            drawn = Drawn.of(source, *source.draw(4000), 0)
+            books = drawn.take(np.flatnonzero(accept(drawn.cells)))
+            price = books.cells[1].to_numpy()
+            cheap = books.take(np.argsort(price)[:600])
+            found = self.walked(source, cheap, 15, accept)
+        assert accept(found.cells).all()
+        assert stats.ks_2samp(cheap.cells[1].to_numpy(), price).statistic > 0.5
+        assert stats.ks_2samp(found.cells[1].to_numpy(), price).statistic < 0.12
+
+    def test_plain_models_walk_too(self):
+        model = narrows.VariationalAutoencoder(4, training=Training(epochs=5), random_state=0).fit(shop(400))
+        source = narrows.Synthesizer.from_model(model)._source()
+        with seeded(7):
+            before = Drawn.of(source, *source.draw(3000), 0)
+            after = self.walked(source, before, 3)
+        assert (before.codes != after.codes).any(1).float().mean() > 0.9
+        assert stats.ks_2samp(before.cells[1].to_numpy(), after.cells[1].to_numpy()).pvalue > 1e-3
+
+
+def test_shares_of_categories_are_those_of_the_data():
+    """Even of a model that has hardly learnt anything."""
+    table = shop(3000)
+    model = narrows.Synthesizer(training=Training(epochs=1), random_state=0).fit(table)
+    made = model.sample(20_000, random_state=0)
+    for name in ("kind", "member"):
+        wanted, found = (t[name].value_counts(normalize=True).sort_index() for t in (table, made))
+        assert np.abs(wanted - found).max() < 0.015, name
+    assert abs(made["age"].isna().mean() - table["age"].isna().mean()) < 0.015
+    raw = narrows.tasks.generate.generate(dataclasses.replace(model._source(), shares={}), 20_000, 0)
+    assert abs(np.mean(raw[0].to_numpy(zero_copy_only=False) == "book") - 0.6) > 0.015  # what it would have been
+
+
+def test_a_rare_class_is_balanced():
+    rng = np.random.default_rng(0)
+    rare = rng.random(2500) < 0.02
+    table = pd.DataFrame({"x": rng.normal(size=2500) + 4 * rare, "fraud": np.where(rare, "yes", "no")})
+    made = (
+        narrows.Synthesizer(training=Training(epochs=40), random_state=0)
+        .fit(table)
+        .sample(2000, balance="fraud", random_state=0)
+    )
+    assert (made["fraud"] == "yes").sum() == 1000
+    means = made.groupby("fraud")["x"].mean()
+    assert abs(means["no"]) < 0.2
+    assert means["yes"] > 2.5
+
+
 class TestFiles:
     def test_a_saved_synthesizer_draws_the_same_rows(self, fitted, tmp_path):
         fitted.save(tmp_path / "m", {"shape_error": 0.01})
@@ -170,8 +264,17 @@ class TestFiles:
         assert isinstance(loaded, narrows.Synthesizer)
         for model in (loaded, pickle.loads(pickle.dumps(fitted))):
             pd.testing.assert_frame_equal(model.sample(40, random_state=2), fitted.sample(40, random_state=2))
-        rare = [m.sample(20, where="kind = 'film'", random_state=2) for m in (fitted, loaded)]
-        pd.testing.assert_frame_equal(*rare)
+        for asked in ({"where": "kind = 'film'"}, {"balance": "kind"}):
+            pd.testing.assert_frame_equal(*(m.sample(20, **asked, random_state=2) for m in (fitted, loaded)))
+
+    def test_a_loaded_synthesizer_has_its_parameters_and_can_be_fitted_again(self, tmp_path):
+        own = narrows.VariationalAutoencoder(3, beta=0.2, network=networks.Dense(widths=(16,)))
+        model = narrows.Synthesizer(own, training=Training(epochs=2), steps=1, random_state=7).fit(shop(200))
+        model.save(tmp_path / "m")
+        loaded = narrows.load(tmp_path / "m")
+        assert repr(loaded.get_params()) == repr(model.get_params())
+        again = clone(loaded).fit(shop(200))
+        pd.testing.assert_frame_equal(again.sample(30, random_state=0), model.sample(30, random_state=0))
 
     def test_an_unknown_task_is_refused(self, fitted, tmp_path):
         from narrows.estimators._files import save
@@ -226,6 +329,29 @@ class TestBadTables:
         rare = ["v149", "v148", "v147", "v146"]
         made = model.sample(120, where=f"b IN ({', '.join(map(repr, rare))})", random_state=0)
         assert set(made["b"]) <= set(rare)
+
+    def test_ten_thousand_categories(self):
+        rng = np.random.default_rng(0)
+        table = pd.DataFrame({"a": rng.normal(size=10_500), "b": [f"v{i % 10_000}" for i in range(10_500)]})
+        model = narrows.Synthesizer(training=Training(epochs=1), random_state=0).fit(table)
+        made = model.sample(3000, random_state=0)
+        assert set(made["b"]) <= set(table["b"])
+        assert made["b"].nunique() > 2000
+        with pytest.raises(InvalidParameter, match=r"never holds 'w7'; its values are: .* and 9988 more"):
+            model.sample(5, where="b = 'w7'")
+
+    def test_a_column_whose_type_has_changed_is_named(self, fitted):
+        changed = shop(20).assign(price="much")
+        with pytest.raises(InvalidData, match="price"):
+            fitted.margins_.forward(changed)
+        with pytest.raises(InvalidData, match="should match"):
+            fitted.margins_.forward(shop(20).drop(columns="price"))
+        wanted, found = (fitted.margins_.forward(t, 0) for t in (shop(20), shop(20)[shop(20).columns[::-1]]))
+        assert found.equals(wanted)  # columns in another order are known by name
+
+    def test_a_single_row(self):
+        with pytest.raises(InvalidData, match="at least 2 rows"):
+            narrows.Synthesizer().fit(pd.DataFrame({"a": [1.0], "b": ["x"]}))
 
     def test_nothing_to_learn_from(self):
         with pytest.raises(InvalidData, match="one value only"):

@@ -11,17 +11,17 @@ import pytest
 
 from narrows.errors import InvalidData, InvalidParameter
 from narrows.evaluate.copying import copying
-from narrows.evaluate.synthesis import (
+from narrows.evaluate.learners import detection, utility
+from narrows.evaluate.similarity import (
     column_shapes,
     contingency_similarity,
     correlation_similarity,
-    detection,
     ks_complement,
     pair_trends,
-    synthesis_report,
     tv_complement,
-    utility,
 )
+from narrows.evaluate.support import LEVELS, support
+from narrows.evaluate.synthesis import synthesis_report
 
 
 def table(n: int, seed: int, slope: float = 1.0) -> pd.DataFrame:
@@ -77,6 +77,43 @@ def test_detection_is_one_for_rows_of_the_same_kind_and_near_none_for_others():
     assert detection(table(500, 0), table(500, 1).assign(y="maybe")) < 0.05
 
 
+def test_trees_see_a_dependence_that_logistic_regression_does_not():
+    from sklearn.ensemble import HistGradientBoostingClassifier
+
+    real, rng = table(1500, 0), np.random.default_rng(1)
+    shuffled = pd.DataFrame({name: rng.permutation(real[name]) for name in real})
+    trees = HistGradientBoostingClassifier(max_iter=30, random_state=0)
+    assert detection(real, shuffled) > 0.85
+    assert detection(real, shuffled, classifier=trees) < 0.6
+    assert detection(real, table(1500, 2), classifier=trees) > 0.85
+
+
+class TestSupport:
+    def test_by_hand(self):
+        # real rows all lie 1 from their centre (in standard deviations), so every ball holds them all or none; of the
+        # made-up rows, half lie at the centre, half far outside: P(α) = ½ at every level
+        real = pd.DataFrame({"x": [-1.0, 1.0, -1.0, 1.0]})
+        found = support(real, pd.DataFrame({"x": [0.0, 9.0]}))
+        assert found.precision == pytest.approx(1 - np.abs(LEVELS - 0.5).sum() / LEVELS.sum())
+        # every real row has a real twin at distance 0, and no made-up row is as near
+        assert found.recall == 0
+
+    def test_the_same_rows_score_one_twice_and_fresh_ones_a_half_in_recall(self):
+        same = support(table(1000, 0), table(1000, 0))
+        assert min(same.precision, same.recall) > 0.99
+        fresh = support(table(1000, 0), table(1000, 1))
+        assert fresh.precision > 0.95
+        assert 0.4 < fresh.recall < 0.6
+
+    def test_a_collapsed_sample_loses_recall(self):
+        found = support(table(1000, 0), table(20, 1).sample(1000, replace=True, random_state=0))
+        assert found.recall < 0.1
+
+    def test_a_sample_that_is_far_off_loses_precision_and_recall(self):
+        found = support(table(500, 0), table(500, 1).assign(x=lambda t: t.x + 50))
+        assert max(found.precision, found.recall) < 0.05
+
+
 def test_utility_is_lost_with_the_dependence():
     test = table(1000, 2)
     good, bad = utility(table(1000, 1), test, "y"), utility(table(1000, 1, slope=0.0), test, "y")
@@ -123,7 +160,14 @@ class TestReport:
     def test_says_everything_in_words_and_json(self):
         report = synthesis_report(table(600, 0), table(600, 1), table(300, 2), target="y")
         words = " ".join(report.sentences())
-        for part in ("Column shapes differ", "Pairs of columns", "detection score", "learns 'y'", "exact copies"):
+        for part in (
+            "Column shapes differ",
+            "Pairs of columns",
+            "detection score",
+            "α-precision",
+            "learns 'y'",
+            "exact copies",
+        ):
             assert part in words
         assert "WARNING" not in words
         found = json.loads(json.dumps(report.to_dict()))

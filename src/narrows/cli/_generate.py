@@ -14,6 +14,7 @@ from narrows.errors import InvalidParameter
 HELD_OUT = 0.1
 FEW = 20  # kinds of a column that a model can be asked to predict
 SAMPLED = 10_000  # rows made up to compare groups' shares
+ENOUGH = 500  # rows that can be measured; of fewer a report is noise
 
 
 @dataclass(frozen=True)
@@ -117,10 +118,11 @@ def _report(synthesizer: Any, made: Any, parts: tuple[Any, Any], request: Reques
     from narrows.evaluate import copying, synthesis_report
 
     train, held = parts
-    whole = request.where is None and request.balance is None
-    # rows under a condition are not meant to look like the table
+    free = request.where is None and request.balance is None
+    whole = free and request.number >= min(count(train), ENOUGH)
+    # rows under a condition are not meant to look like the table, and a few rows cannot
     shown = made if whole else synthesizer.sample(min(count(train), SAMPLED), random_state=request.seed)
-    if not whole:
+    if not free:
         say(
             "note: all but the copying check is measured on rows without the condition, since those under it are not "
             "meant to be like the data"

@@ -14,21 +14,23 @@ from sklearn.base import BaseEstimator
 from sklearn.utils import Tags
 
 from narrows import likelihoods, priors
-from narrows._part import Part
+from narrows._part import Part, decode, encode
 from narrows.data import Table
 from narrows.data.frames import open_table
 from narrows.data.margins import Floats, Margins
-from narrows.data.where import Condition, check, parse
+from narrows.data.where import Both, Compare, Condition, check, parse
 from narrows.errors import InvalidData, InvalidParameter, SavedModelError
 from narrows.estimators._base import BaseModel, NotFitted
 from narrows.estimators._shared import describe_features, draw_seed
 from narrows.estimators.autoencoder import VariationalAutoencoder
-from narrows.tasks.generate import Source, fit_prior, generate, generate_where
+from narrows.tasks.generate import MarginSource, PlainSource, Source, Wanted, fit_prior, generate, generate_where
 from narrows.training import Training
 
 CODE = 16  # numbers per code of the default model, at most
 BETA = 0.1
 COMPONENTS = 50
+ROWS = 512_000  # that training looks at, unless told otherwise: rows made up hardly get better after that
+FEWEST = 4  # epochs
 
 
 @final
@@ -43,7 +45,8 @@ class Synthesizer(BaseEstimator):
     Args:
         model: An unfitted `VariationalAutoencoder` to train instead of the default. Its likelihood and format, where
             left at None, and its prior, where it is None, are chosen to suit.
-        training: Settings of the loop, for the default model.
+        training: Settings of the loop, for the default model. Epochs left at None are as many as make half a million
+            rows, at least four and no more than other models have.
         steps: How often a drawn row is encoded and drawn again; more steps forget the prior's faults.
         random_state: Whole number for equal fits.
 
@@ -95,7 +98,7 @@ class Synthesizer(BaseEstimator):
         if len(model.format_.layout.shape) != 1:
             raise InvalidParameter("from_model: this model was fitted on images; a synthesizer makes tables")
         made = cls()
-        made.model_, made.margins_, made._drawn = model, None, {}
+        made.model_, made.margins_, made._drawn, made._shifts = model, None, {}, {}
         describe_features(made, model.format_)
         return made
 
@@ -126,9 +129,11 @@ class Synthesizer(BaseEstimator):
         model = self._model(view, seed).fit(view)
         if model.module_.fitted_prior:
             fit_prior(model.module_, model.format_.to_rows(view), seed)
-        source = Source(model.module_, margins, _places(view.column_names), {}, int(self.steps)).calibrated(seed)
+        source = MarginSource(model.module_, margins, _places(view.column_names), {}, {}, int(self.steps))
+        source = source.calibrated(_shares(view), seed)
         self.model_, self.margins_ = model, margins
         self._drawn: Mapping[int, Floats] = source.drawn
+        self._shifts: Mapping[int, Floats] = source.shares
         describe_features(self, margins.format)
         return self
 
@@ -155,12 +160,20 @@ class Synthesizer(BaseEstimator):
             "prior": priors.Mixture(COMPONENTS),
             "likelihood": likelihoods.Mixed(columns),
             "format": Table(scaling="none"),
-            "training": self.training,
+            "training": self._epochs(view.num_rows),
             "random_state": seed,
         }
         if self.model is None:
             found["beta"] = BETA
         return VariationalAutoencoder(**{**found, **{k: v for k, v in given.items() if v is not None}})
+
+    def _epochs(self, rows: int) -> Training:
+        training = self.training or Training()
+        if training.epochs is not None:
+            return training
+        learnt = max(rows - training.held_out(rows), 1)
+        epochs = min(training.plan(learnt)[2], max(FEWEST, -(-ROWS // learnt)))
+        return training.set_params(epochs=epochs)
 
     # --- sampling --------------------------------------------------------------------------------------------
 
@@ -187,37 +200,30 @@ class Synthesizer(BaseEstimator):
         seed = draw_seed(random_state)
         condition = None if where is None else self._condition(where)
         source = self._source()
-        if balance is None:
-            return source.close(self._rows(source, int(n), seed, condition, where or ""))
-        parts = self._balanced(source, int(n), seed, condition, where, balance)
-        order = pa.array(np.random.default_rng(seed).permutation(int(n)))
-        joined = [pa.concat_arrays(_same(column)).take(order) for column in zip(*parts, strict=True)]
-        return source.close(joined)
-
-    def _rows(self, source: Any, n: int, seed: int, condition: Condition | None, words: str) -> list[Any]:
+        if balance is not None:
+            return source.close(self._balanced(source, int(n), seed, condition, where, balance))
         if condition is None:
-            return generate(source, n, seed)
-        return generate_where(source, n, seed, lambda arrays: condition.mask(source.arrow(arrays)), words)
+            return source.close(generate(source, int(n), seed))
+        wanted = _wanted(source, int(n), condition, str(where))
+        return source.close(generate_where(source, [wanted], seed)[0])
 
     def _balanced(
-        self, source: Any, n: int, seed: int, condition: Condition | None, where: str | None, balance: str
-    ) -> list[list[Any]]:
-        from narrows.data.where import Both, Compare
-
+        self, source: Source, n: int, seed: int, condition: Condition | None, where: str | None, balance: str
+    ) -> list[Any]:
         categories = self._categories()
         if balance not in categories:
             known = ", ".join(map(repr, categories)) or "none"
             raise InvalidParameter(f"balance={balance!r}: name a column of categories; there are: {known}")
         kinds = categories[balance]
-        counts = [n // len(kinds) + (i < n % len(kinds)) for i in range(len(kinds))]
-        parts = []
-        for i, (kind, count) in enumerate(zip(kinds, counts, strict=True)):
-            if count:
-                test: Condition = Compare(balance, "=", kind)
-                both = test if condition is None else Both((test, condition), any=False)
-                words = f"{balance} = {kind!r}" + ("" if where is None else f" AND ({where})")
-                parts.append(self._rows(source, count, seed + i, both, words))
-        return parts
+        wanted = []
+        for i, kind in enumerate(kinds[:n]):
+            test: Condition = Compare(balance, "=", kind)
+            both = test if condition is None else Both((test, condition), any=False)
+            words = f"{balance} = {kind!r}" + ("" if where is None else f" AND ({where})")
+            wanted.append(_wanted(source, n // len(kinds) + (i < n % len(kinds)), both, words))
+        parts = generate_where(source, wanted, seed)
+        order = pa.array(np.random.default_rng(seed).permutation(n))
+        return [pa.concat_arrays(_same(column)).take(order) for column in zip(*parts, strict=True)]
 
     def _condition(self, where: str) -> Condition:
         if not isinstance(where, str):
@@ -234,13 +240,11 @@ class Synthesizer(BaseEstimator):
         found = {str(c.name): [*c.categories, *([c.other] if c.other else [])] for c in format_.columns if c.categories}
         return {**found, **{str(c.name): ["True", "False"] for c in format_.columns if c.kind == "boolean"}}
 
-    def _source(self) -> Any:
+    def _source(self) -> Source:
         if self.margins_ is None:
-            from narrows.tasks.generate import PlainSource
-
             return PlainSource(self.model_.module_, self.model_.format_)
         places = _places([str(c.name) for c in self.model_.format_.columns])
-        return Source(self.model_.module_, self.margins_, places, self._drawn, int(self.steps))
+        return MarginSource(self.model_.module_, self.margins_, places, self._drawn, self._shifts, int(self.steps))
 
     # --- files -----------------------------------------------------------------------------------------------
 
@@ -256,21 +260,37 @@ class Synthesizer(BaseEstimator):
         self._check_fitted()
         task = {
             "estimator": "Synthesizer",
-            "steps": int(self.steps),
+            "params": self._saved_params(),
             "margins": None if self.margins_ is None else self.margins_.to_config(),
             "drawn": {str(j): knots.tolist() for j, knots in self._drawn.items()},
+            "shifts": {str(j): shift.tolist() for j, shift in self._shifts.items()},
         }
         return save(self.model_, Path(folder), metrics, task=task)
+
+    def _saved_params(self) -> Any:
+        """The constructor's parameters as plain JSON; a random generator cannot be one and is left out."""
+        params = self.get_params(deep=False)
+        model = params.pop("model")
+        given = None if model is None else model.get_params(deep=False)
+        for one in (params, given or params):
+            if not isinstance(one["random_state"], Integral):
+                one["random_state"] = None
+        return encode({**params, "model": given})
 
     @classmethod
     def _from_task(cls, model: BaseModel, task: Mapping[str, Any]) -> Self:
         """The synthesizer that ``save`` described, over its loaded model."""
         try:
-            made = cls(steps=int(task["steps"]))
+            params = {name: decode(value) for name, value in task["params"].items()}
+            if params["model"] is not None:
+                params["model"] = VariationalAutoencoder(**params["model"])
+            made = cls(**params)
+            made._check_params()
             made.model_ = model
             made.margins_ = None if task["margins"] is None else Margins.from_config(task["margins"])
             made._drawn = {int(j): np.asarray(knots, dtype=float) for j, knots in task["drawn"].items()}
-        except (KeyError, TypeError, ValueError) as error:
+            made._shifts = {int(j): np.asarray(shift, dtype=float) for j, shift in task["shifts"].items()}
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise SavedModelError(f"the saved synthesizer is damaged: {error!r}") from error
         describe_features(made, model.format_ if made.margins_ is None else made.margins_.format)
         return made
@@ -293,6 +313,21 @@ class Synthesizer(BaseEstimator):
 def _places(names: list[str]) -> tuple[tuple[int, bool], ...]:
     """Of every column of the model: the table's column that it belongs to, and whether it is a score."""
     return tuple((int(name.split()[0]), name.endswith("score")) for name in names)
+
+
+def _shares(view: Any) -> dict[int, Floats]:
+    """Of every column of states of the model: what share of the rows each state has."""
+    found = {}
+    for k, name in enumerate(view.column_names):
+        if not name.endswith("score"):
+            states = view.column(k).combine_chunks()
+            counts = np.bincount(states.indices.to_numpy(), minlength=len(states.dictionary))
+            found[k] = counts / counts.sum()
+    return found
+
+
+def _wanted(source: Source, count: int, condition: Condition, words: str) -> Wanted:
+    return Wanted(count, lambda arrays: condition.mask(source.arrow(arrays)), words)
 
 
 def _same(arrays: tuple[Any, ...]) -> list[Any]:

@@ -8,15 +8,11 @@ from narrows.evaluate.codes import CodeHealth, CodeMap, active_units, code_healt
 from narrows.evaluate.copying import Copying, copying
 from narrows.evaluate.groups import Group, GroupReport, group_report
 from narrows.evaluate.intervals import Estimate, bootstrap
+from narrows.evaluate.learners import detection, utility
 from narrows.evaluate.metrics import accuracy, explained_variance, psnr, r2, row_errors, squared_error
-from narrows.evaluate.synthesis import (
-    SynthesisReport,
-    column_shapes,
-    detection,
-    pair_trends,
-    synthesis_report,
-    utility,
-)
+from narrows.evaluate.similarity import column_shapes, pair_trends
+from narrows.evaluate.support import Support, support
+from narrows.evaluate.synthesis import SynthesisReport, synthesis_report
 
 __all__ = [
     "CodeHealth",
@@ -28,6 +24,7 @@ __all__ = [
     "Group",
     "GroupReport",
     "Result",
+    "Support",
     "SynthesisReport",
     "accuracy",
     "active_units",
@@ -46,6 +43,7 @@ __all__ = [
     "r2",
     "row_errors",
     "squared_error",
+    "support",
     "synthesis_report",
     "utility",
 ]

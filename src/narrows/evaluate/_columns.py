@@ -87,6 +87,37 @@ def alike(real: Columns, *others: Columns) -> tuple[Columns, ...]:
     return tuple(Columns(c, t.rows) for c, t in zip(cells, tables, strict=True))
 
 
+def indices(a: NDArray[Any], b: NDArray[Any]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Categories of two columns as indices into one list; None is one of them."""
+    place: dict[Any, int] = {}
+    first, second = (np.array([place.setdefault(v, len(place)) for v in x], dtype=np.int64) for x in (a, b))
+    return first, second
+
+
+def points(*tables: Columns) -> list[NDArray[np.float32]]:
+    """Rows as points: numbers in units of the first table's standard deviation, a blank or another category 1 apart.
+
+    Of a column's categories the 200 most common are told apart.
+    """
+    parts: list[list[NDArray[Any]]] = [[] for _ in tables]
+    for name in tables[0].cells:
+        if tables[0].numeric(name):
+            given = tables[0].cells[name][~np.isnan(tables[0].cells[name])]
+            centre = float(given.mean()) if len(given) else 0.0
+            scale = float(given.std()) if len(given) and given.std() > 0 else 1.0
+            for found, table in zip(parts, tables, strict=True):
+                z = (table.cells[name] - centre) / scale
+                blank = np.isnan(z)
+                found += [np.where(blank, 0.0, z)[:, None], blank[:, None] / 1.0]
+        else:
+            place: dict[Any, int] = {}
+            codes = [np.array([place.setdefault(v, len(place)) for v in t.cells[name]]) for t in tables]
+            kept = np.argsort(-np.bincount(np.concatenate(codes)), kind="stable")[:200]
+            for found, code in zip(parts, codes, strict=True):
+                found.append((code[:, None] == kept) / np.sqrt(2))
+    return [np.concatenate(found, axis=1).astype(np.float32) for found in parts]
+
+
 def _empty(cells: NDArray[Any]) -> bool:
     return cells.dtype == object and all(c is None for c in cells)
 

@@ -6,9 +6,8 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from narrows.evaluate._columns import Columns, alike, columns
+from narrows.evaluate._columns import Columns, alike, columns, points
 
 QUERIES = 5_000  # made-up and held-out rows whose neighbours are looked for
 REFERENCES = 50_000  # training rows they are looked for among
@@ -99,9 +98,9 @@ def copying(train: Any, made: Any, held_out: Any, seed: int = 0) -> Copying:
     same, same_real = (np.array([k in known for k in _keys(t)]) for t in (b, c))
     rng = np.random.default_rng(seed)
     parts = [_some(t, most, rng) for t, most in ((a, REFERENCES), (b, QUERIES), (c, QUERIES))]
-    points = _points(*parts)
-    index = NearestNeighbors(n_neighbors=1, algorithm="brute").fit(points[0])
-    near, near_real = (index.kneighbors(p)[0][:, 0] for p in points[1:])
+    places = points(*parts)
+    index = NearestNeighbors(n_neighbors=1, algorithm="brute").fit(places[0])
+    near, near_real = (index.kneighbors(p)[0][:, 0] for p in places[1:])
     # rounding makes equal rows a little apart
     near, near_real = np.where(near < 1e-5, 0.0, near), np.where(near_real < 1e-5, 0.0, near_real)
     limit = float(np.quantile(near_real, CLOSE))
@@ -128,24 +127,3 @@ def _keys(table: Columns) -> list[tuple[Any, ...]]:
 
 def _some(table: Columns, most: int, rng: np.random.Generator) -> Columns:
     return table if table.rows <= most else table.take(rng.choice(table.rows, most, replace=False))
-
-
-def _points(*tables: Columns) -> list[NDArray[np.float32]]:
-    """Rows as points whose squared distance counts 1 per different category."""
-    parts: list[list[NDArray[Any]]] = [[] for _ in tables]
-    for name in tables[0].cells:
-        if tables[0].numeric(name):
-            given = tables[0].cells[name][~np.isnan(tables[0].cells[name])]
-            centre = float(given.mean()) if len(given) else 0.0
-            scale = float(given.std()) if len(given) and given.std() > 0 else 1.0
-            for found, table in zip(parts, tables, strict=True):
-                z = (table.cells[name] - centre) / scale
-                blank = np.isnan(z)
-                found += [np.where(blank, 0.0, z)[:, None], blank[:, None] / 1.0]
-        else:
-            place: dict[Any, int] = {}
-            codes = [np.array([place.setdefault(v, len(place)) for v in t.cells[name]]) for t in tables]
-            kept = np.argsort(-np.bincount(np.concatenate(codes)), kind="stable")[:200]
-            for found, code in zip(parts, codes, strict=True):
-                found.append((code[:, None] == kept) / np.sqrt(2))
-    return [np.concatenate(found, axis=1).astype(np.float32) for found in parts]

@@ -293,6 +293,31 @@ def _pooling_note(counts: NDArray[Any], keep: list[int], pooled: list[int], othe
 # --- words -----------------------------------------------------------------------------------------------------
 
 
+def summary(columns: Sequence[Column], likelihood: Any) -> list[str]:
+    """What a table is, and the likelihood that suits it where none was asked for."""
+    kinds = [c.kind for c in columns]
+    plural = {"category": "categories", "datetime": "times", "blank": "blank"}
+    single = {"datetime": "time"}
+    counted = [
+        f"1 {single.get(k, k)}" if kinds.count(k) == 1 else f"{kinds.count(k)} {plural.get(k, k + 's')}"
+        for k in dict.fromkeys(kinds)
+    ]
+    width = len(kinds)
+    words = [f"{width} column{'s' if width > 1 else ''}: {', '.join(counted)}"]
+    blanks = [c.name for c in columns if 0 < c.blanks < 1]
+    if blanks:
+        words.append(f"{in_words(blanks)}: some cells are blank; the model neither sees nor is judged by them")
+    if likelihood is None:
+        widths = [c.width for c in columns]
+        if not any(widths):
+            words.append("Gaussian likelihood: all columns are numbers")
+        elif all(widths):
+            words.append("categorical likelihood: all columns are categories")
+        else:
+            words.append("mixed likelihood: Gaussian for numbers and times, categorical for categories and booleans")
+    return words
+
+
 def in_words(names: Sequence[Name]) -> str:
     """Columns named in a message; many are counted."""
     shown = ", ".join(repr(n) for n in names[:5])

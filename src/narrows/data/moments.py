@@ -60,9 +60,7 @@ class Moments:
             + 6 * gap**2 * (n * n * second + m * m * self.second) / total**2
             + 4 * gap * (n * third - m * self.third) / total
         )
-        self.third += (
-            third + gap**3 * n * m * (n - m) / total**2 + 3 * gap * (n * second - m * self.second) / total
-        )
+        self.third += third + gap**3 * n * m * (n - m) / total**2 + 3 * gap * (n * second - m * self.second) / total
         self.second += second + gap**2 * n * m / total
         self.mean += gap * m / total
         self.count = total
@@ -79,9 +77,7 @@ class Moments:
 
     def shifted(self, by: float) -> Moments:
         """The moments of ``x + by``."""
-        return Moments(
-            self.count, self.mean + by, self.second, self.third, self.fourth, self.low + by, self.high + by
-        )
+        return Moments(self.count, self.mean + by, self.second, self.third, self.fourth, self.low + by, self.high + by)
 
 
 def fit_scaler_to(moments: Moments, sample: Floats, scaling: str, heavy: float) -> tuple[Scaler, str | None]:
@@ -103,9 +99,7 @@ def fit_scaler_to(moments: Moments, sample: Floats, scaling: str, heavy: float) 
         return fit_scaler(np.array([low, high]), scaling, heavy)
     spread = moments.deviation
     standard = Affine("standard", moments.mean, spread if spread > 0 else high - low)
-    if scaling == "standard" or (
-        scaling == "auto" and (moments.count < ENOUGH or moments.kurtosis <= heavy)
-    ):
+    if scaling == "standard" or (scaling == "auto" and (moments.count < ENOUGH or moments.kurtosis <= heavy)):
         return standard, None
     part = len(sample) < moments.count
     # the extremes that a sample misses are what makes tails heavy

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from narrows._types import Rows
-from narrows.data.stream import Rule, Stream, ahead
+from narrows.data.stream import Chosen, PictureStream, Rule, Stream, TableStream, ahead
 from narrows.data.summaries import TableFitter
 from narrows.errors import InvalidData
 
@@ -51,7 +51,7 @@ class RowStream:
 
     def fingerprint(self) -> str:
         """A short name that other rows would not have."""
-        return self.stream.fingerprint()
+        return f"{self.stream.fingerprint()} {self.window}"
 
     @property
     def window(self) -> int:
@@ -93,7 +93,7 @@ class RowStream:
             if skipped >= count:
                 skipped -= count
                 continue
-            rows = self.format_.to_rows(self.stream.read(piece), warn=False)
+            rows = self.format_.to_rows(self.stream.read(piece))
             yield rows.take(slice(skipped, None))
             skipped = 0
 
@@ -123,51 +123,59 @@ def _share(rows: Rows, batch: int, rank: int, world: int) -> Rows:
     size = batch // world
 
     def cut(tensor: Tensor) -> Tensor:
-        return tensor.unflatten(0, (-1, batch))[:, rank * size : (rank + 1) * size].flatten(0, 1)
+        return tensor.reshape(-1, batch, *tensor.shape[1:])[:, rank * size : (rank + 1) * size].flatten(0, 1)
 
     return rows.map(cut)
 
 
-def _shuffled(rows: Rows, seed: int) -> Rows:
-    order = torch.from_numpy(np.random.default_rng([seed, len(rows)]).permutation(len(rows)))
-    return rows.take(order)
+Prepared = tuple[Any, RowStream, Rows | None]
 
 
-def prepare(
-    stream: Stream, options: Any, likelihood: Any, seed: int, held: int
-) -> tuple[Any, RowStream, Rows | None]:
-    """Fit a format to a stream and set validation rows aside, in one pass.
+def prepare(stream: TableStream, options: Any, likelihood: Any, seed: int, held: int) -> Prepared:
+    """Fit a format to a table and set validation rows aside, in one pass.
 
     Args:
         stream: The raw rows.
-        options: The format with its options.
+        options: The `Table` with its options.
         likelihood: The likelihood that the model will use; None to let the data choose.
         seed: Fixes which rows are sampled and held out.
         held: How many rows to hold out for validation, about.
 
     Returns:
         The fitted format, the training rows, and the validation rows (None when there are none).
+
+    Raises:
+        InvalidData: If there is nothing to learn from.
+        UnreadableFile: If a file cannot be read.
     """
-    fit: Any
-    if stream.kind == "images":
-        format_ = options.fit(stream.join(list(stream.pieces())), likelihood=likelihood)
-        fit, size = None, format_.layout.size
-    else:
-        fit = TableFitter(options, stream.schema, stream.notes, likelihood)  # type: ignore[attr-defined]
-        size = len(fit.columns)
-    total = len(stream)
+    fit = TableFitter(options, stream.schema, stream.notes, likelihood)
+    hold, some = _rules(stream, len(fit.columns), seed, held)
+    raw_held, raw_some = stream.pick([hold, some], see=fit.add)
+    # both parts are random, so both together are
+    format_ = fit.finish(stream.join([part for part in (raw_held, raw_some) if part is not None]))
+    return _parts(stream, format_, hold, raw_held, raw_some, seed)
+
+
+def prepare_pictures(stream: PictureStream, format_: Any, seed: int, held: int) -> Prepared:
+    """Set validation images aside; otherwise like `prepare`, with a format that was fitted already."""
+    hold, some = _rules(stream, format_.layout.size, seed, held)
+    raw_held, raw_some = stream.pick([hold, some])
+    return _parts(stream, format_, hold, raw_held, raw_some, seed)
+
+
+def _rules(stream: Stream, size: int, seed: int, held: int) -> tuple[Rule, Chosen]:
+    """Which rows are held out, and which are sampled from the others."""
     # raw cells of a row and their scaled values together take about 16 bytes each
-    most = max(100, stream.memory // WINDOW // (16 * size))
-    hold = Rule(2 * seed, min(held, VALIDATED, most) / total)
-    some = Rule(2 * seed + 1, min(SAMPLED, most) / total)
+    total, most = len(stream), max(100, stream.memory // WINDOW // (16 * size))
+    hold, some = Rule(2 * seed, min(held, VALIDATED, most) / total), Rule(2 * seed + 1, min(SAMPLED, most) / total)
     # what is held out must not come back by way of the sample
-    parts = stream.pick([hold, lambda at: some(at) & ~hold(at)], see=fit.add if fit is not None else None)
-    raw_held, raw_some = parts
+    return hold, lambda places: some(places) & ~hold(places)
+
+
+def _parts(stream: Stream, format_: Any, hold: Rule, raw_held: Any, raw_some: Any, seed: int) -> Prepared:
     if raw_some is None:
-        raise InvalidData(f"{stream.name} has too few rows ({total}) to stream: give at least 2, or more memory")
-    if fit is not None:
-        format_ = fit.finish(stream.join([part for part in parts if part is not None]))
-    sample = _shuffled(format_.to_rows(raw_some, warn=False), seed)
-    if raw_held is None:
-        return format_, RowStream(stream, format_, sample), None
-    return format_, RowStream(stream.without(hold), format_, sample), format_.to_rows(raw_held, warn=False)
+        raise InvalidData(f"{stream.name} has too few rows ({len(stream)}) to be read piece by piece: give more")
+    rows = format_.to_rows(raw_some)
+    order = torch.from_numpy(np.random.default_rng([seed, len(rows)]).permutation(len(rows)))
+    train = RowStream(stream if raw_held is None else stream.without(hold), format_, rows.take(order))
+    return format_, train, None if raw_held is None else format_.to_rows(raw_held)

@@ -6,16 +6,17 @@ import glob
 import re
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
 from narrows.data import readers
-from narrows.data.budget import in_words
-from narrows.data.paths import CSV, JSON, PARQUET, suffix_of
-from narrows.data.stream import Group, TableStream, check_columns
+from narrows.data.budget import CELL, in_words, needed, size_in_bytes
+from narrows.data.paths import CSV, JSON, PARQUET, expand, kind_of, suffix_of
+from narrows.data.sources import open_source
+from narrows.data.stream import Group, PictureStream, Stream, TableStream, check_columns
 from narrows.data.text_tables import MARKERS, infinite_dates, marker_words, trimmed
 from narrows.data.words import Words
 from narrows.errors import InvalidData, UnreadableFile
@@ -26,6 +27,76 @@ KINDS = (CSV, JSON, PARQUET)
 PART = 32
 _SNIFFED = 1_000_000  # rows that types are guessed from; where a later one does not fit, all are looked at
 _ROWS = 10_000  # rows that DuckDB hands over at a time
+
+
+def open_stream(source: Any, *, memory: int | str | None = None, sql: str | None = None) -> Stream:
+    """Open data to be read piece by piece, however small it is.
+
+    Args:
+        source: Table files (a name, a folder, a pattern such as ``"big/*.parquet"``), an SQL query, or a folder of
+            images.
+        memory: What reading may take, such as ``"1GiB"``; None: half of this machine's memory.
+        sql: A query over the files, as the table ``data``.
+
+    Returns:
+        A stream that ``fit``, ``transform`` and ``score_samples`` take.
+
+    Raises:
+        UnreadableFile: If there is nothing of that name, or it cannot be read piece by piece.
+
+    Example:
+        ```python
+        model.fit(open_stream("big/*.parquet", memory="2GiB"))
+        ```
+    """
+    size = size_in_bytes(memory)
+    found = open_source(source, sql=sql, memory=size, stream=True)
+    if isinstance(found.data, Stream):
+        return found.data
+    if found.kind == "images" and isinstance(found.data, list):
+        return PictureStream(name=found.name, memory=size, paths=tuple(found.data))
+    raise UnreadableFile(f"{source!r} cannot be read piece by piece: give Parquet, CSV or JSON files, or image files")
+
+
+def stream_of(sources: Sequence[str], sql: str | None, name: str, memory: int, always: bool) -> TableStream | None:
+    """Table files as a stream, when learning from them in memory would take more than ``memory`` bytes.
+
+    Args:
+        sources: Files or patterns; none for a query that names its files itself.
+        sql: A query, if there is one.
+        name: What to call the data.
+        memory: The budget.
+        always: Stream however small they are.
+
+    Returns:
+        The stream; None when they fit, or are of a kind that is only read whole.
+    """
+    paths = [path for source in sources for path in expand(source)]
+    kinds = {kind_of(path) for path in paths} or {""}
+    if len(kinds) > 1 or not kinds <= {*KINDS, ""}:
+        return None
+    kind = kinds.pop()
+    if not always:
+        size = needed(paths, kind) if sql is None else _size_of(next(_queries(paths, kind, sql)).text)
+        if size <= memory:
+            return None
+        said = f"about {in_words(size)} in memory, above the budget of {in_words(memory)}: read piece by piece"
+    else:
+        said = f"read piece by piece, with a budget of {in_words(memory)}"
+    stream = open_tables(paths, kind, name, memory, sql)
+    return replace(stream, notes=(said, *stream.notes))
+
+
+def _size_of(query: str) -> int:
+    import duckdb
+
+    with readers._connect() as con:
+        try:
+            relation = con.sql(query)
+            rows = relation.count("*").fetchall()[0][0]
+        except (duckdb.Error, OverflowError):
+            return 0  # whoever reads it says what is wrong with it
+        return int(rows) * len(relation.columns) * (8 + CELL)
 
 
 def open_tables(paths: Sequence[str], kind: str, name: str, memory: int, sql: str | None = None) -> TableStream:
@@ -185,7 +256,7 @@ def _write(query: _Query, target: Path, memory: int, text: bool, comma: bool) ->
     with readers._connect() as con:
         con.execute(f"SET memory_limit='{max(memory // 4, 2**28)}B'")
         con.execute(f"SET temp_directory='{readers._quoted(str(target.parent))}'")
-        reader = con.execute(query.text).to_arrow_reader(_ROWS)
+        reader = con.sql(query.text).to_arrow_reader(_ROWS)
         schema = pa.schema([pa.field(f.name, f.type) for f in reader.schema])
         names = [f.name for f in schema if text and pa.types.is_string(f.type)]
         words = [Words(n, n in query.booleans, comma) for n in names]

@@ -20,6 +20,7 @@ from narrows.errors import InvalidData, InvalidParameter, UnreadableFile
 
 T = TypeVar("T")
 Mask = NDArray[np.bool_]
+Chosen = Callable[[NDArray[np.uint64]], Mask]
 _END = 1 << 16  # bytes at both ends of a file that tell it from another
 
 
@@ -130,7 +131,9 @@ class Stream(ABC):
         """The stream without some rows."""
         return dataclasses.replace(self, left_out=(*self.left_out, rule))
 
-    def pick(self, rules: Sequence[Callable[[NDArray[np.uint64]], Mask]], see: Callable[[Any], None] | None = None) -> list[Any]:
+    def pick(
+        self, rules: Sequence[Callable[[NDArray[np.uint64]], Mask]], see: Callable[[Any], None] | None = None
+    ) -> list[Any]:
         """Random parts of the rows, in one pass.
 
         Args:

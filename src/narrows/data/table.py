@@ -15,7 +15,7 @@ from torch import Tensor
 from narrows._part import Interval, Part
 from narrows._types import Layout, Rows
 from narrows.data.columns import LARGEST, Column, affine_parts, blank_cells
-from narrows.data.fitting import Choice, fit_column, in_words
+from narrows.data.fitting import Choice, fit_column, in_words, summary
 from narrows.data.frames import Container, Name, Opened, check_shape, close_table, column_name, open_table
 from narrows.errors import DataWarning, InvalidData, InvalidParameter, SavedModelError
 
@@ -355,7 +355,10 @@ def assemble(
     fitted = TableFormat(tuple(columns), container, named, likelihood, ())
     if likelihood is not None:
         likelihood.check_layout(fitted.layout)
-    words = [*_summary(fitted), *(f"{in_words(who)}: {note}" if who else note for note, who in notes.items())]
+    words = [
+        *summary(fitted.columns, likelihood),
+        *(f"{in_words(who)}: {note}" if who else note for note, who in notes.items()),
+    ]
     return replace(fitted, notes=tuple(words))
 
 
@@ -370,30 +373,6 @@ def domains(likelihood: Any, names: Sequence[Name]) -> list[str | None]:
             f"Mixed has {len(likelihood.columns)} likelihoods for a table of {len(names)} columns: give one per column"
         )
     return [part.domain for part in likelihood.columns]
-
-
-def _summary(fitted: TableFormat) -> list[str]:
-    kinds = [c.kind for c in fitted.columns]
-    plural = {"category": "categories", "datetime": "times", "blank": "blank"}
-    single = {"datetime": "time"}
-    counted = [
-        f"1 {single.get(k, k)}" if kinds.count(k) == 1 else f"{kinds.count(k)} {plural.get(k, k + 's')}"
-        for k in dict.fromkeys(kinds)
-    ]
-    width = len(kinds)
-    words = [f"{width} column{'s' if width > 1 else ''}: {', '.join(counted)}"]
-    blanks = [c.name for c in fitted.columns if 0 < c.blanks < 1]
-    if blanks:
-        words.append(f"{in_words(blanks)}: some cells are blank; the model neither sees nor is judged by them")
-    if fitted.given is None:
-        widths = fitted.layout.categories
-        if widths is None:
-            words.append("Gaussian likelihood: all columns are numbers")
-        elif all(widths):
-            words.append("categorical likelihood: all columns are categories")
-        else:
-            words.append("mixed likelihood: Gaussian for numbers and times, categorical for categories and booleans")
-    return words
 
 
 def _warn_unseen(column: Column, cell: Any, unseen: int, values: Any, blank: Any) -> None:

@@ -55,18 +55,16 @@ class Words:
             lower = pc.utf8_lower(texts)
             if not pc.all(pc.is_in(lower, pa.array([*_TRUE, *_FALSE], lower.type))).as_py():
                 return None
-            values, notes = pc.is_in(lower, pa.array(_TRUE, lower.type)), []
-        else:
-            values, notes = self._tidy(texts)
-            values = values.combine_chunks() if isinstance(values, pa.ChunkedArray) else values
+            return pa.bool_(), self._mapped(pc.is_in(lower, pa.array(_TRUE, lower.type))), []
+        values, notes = self._tidy(texts)
         if pa.types.is_string(values.type) or pa.types.is_large_string(values.type):
             return None
-        return values.type, lambda cells: values.take(pc.index_in(_whole(cells), texts)), notes
+        return values.type, self._mapped(values.combine_chunks()), notes
+
+    def _mapped(self, values: Any) -> Callable[[Any], Any]:
+        texts = self.distinct
+        return lambda cells: values.take(pc.index_in(cells.combine_chunks(), texts))
 
     def _tidy(self, text: Any) -> tuple[Any, list[str]]:
         table, notes = tidy(pa.table({self.name: text}), self.comma)
         return table[self.name], notes
-
-
-def _whole(cells: Any) -> Any:
-    return cells.combine_chunks() if isinstance(cells, pa.ChunkedArray) else cells

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
@@ -27,6 +27,7 @@ from narrows.training.history import History
 from narrows.training.progress import Progress
 from narrows.training.seeds import hash_seed, same_threads, seeded
 from narrows.training.settings import Training
+from narrows.training.source import Source, batches, indexed
 
 CHECK_EVERY = 50  # steps between looks at whether everything is still finite
 ROLLBACKS = 12  # halvings of the learning rate before giving up
@@ -85,15 +86,17 @@ class Loop:
         self.seed = seed
         self.watch = watch
         self.after_step = after_step
-        self.words = f"{words} {training.set_params(checkpoint=None, checkpoint_every=0, verbose=None)!r} {seed}"
+        self.words = (
+            f"{words} {training.set_params(checkpoint=None, checkpoint_every=0, verbose=None, memory=None)!r} {seed}"
+        )
         self.device = training.resolve_device()
         self.history = History()
 
-    def fit(self, rows: Rows, validation: Rows | None = None) -> History:
+    def fit(self, rows: Rows | Source, validation: Rows | None = None) -> History:
         """Train on ``rows``; keep the weights that were best on ``validation``.
 
         Args:
-            rows: Training rows, B of them.
+            rows: Training rows, B of them; or a source of them, when they are more than memory holds.
             validation: Rows that are only looked at. None: the last weights are kept.
 
         Returns:
@@ -113,7 +116,7 @@ class Loop:
             checkpoints = Checkpoints(training.checkpoint, fingerprint(self.words, rows))
         with seeded(self.seed), same_threads():
             self.module.to(self.device)
-            self.rows = rows.to(self.device)
+            self.rows = rows.to(self.device) if isinstance(rows, Rows) else rows
             self.validation = None if validation is None or len(validation) == 0 else validation.to(self.device)
             self._begin(checkpoints.load() if checkpoints else None)
             with Progress(self.total, training.verbose) as self.progress:
@@ -162,13 +165,14 @@ class Loop:
 
     def _train(self, checkpoints: Checkpoints | None) -> None:
         saved_at = time.perf_counter()
-        order, of_epoch = None, -1
+        coming: Iterator[Rows] = iter(())
+        of_epoch = -1
         self.module.train()
         while self.step < self.total:
             epoch, place = divmod(self.step, self.steps)
             if epoch != of_epoch:
-                order, of_epoch = self._order(epoch), epoch
-            self._step(order[place * self.batch : (place + 1) * self.batch])  # type: ignore[index]
+                coming, of_epoch = self._batches(epoch, place), epoch
+            self._step(next(coming).tensors())
             if self.step % self.interval and self.step % CHECK_EVERY and self.step < self.total and not self._late():
                 continue
             if not self._healthy():
@@ -189,8 +193,12 @@ class Loop:
             f"the time budget of {self.training.time_budget:g} s was used" if over else "all epochs were trained"
         )
 
-    def _step(self, index: Tensor) -> None:
-        batch = {name: tensor.index_select(0, index) for name, tensor in self.rows.tensors().items()}
+    def _batches(self, epoch: int, place: int) -> Iterator[Rows]:
+        if isinstance(self.rows, Rows):
+            return indexed(self.rows, self._order(epoch), self.batch, place)
+        return batches(self.rows, self.seed, epoch, self.batch, place, self.device)
+
+    def _step(self, batch: dict[str, Tensor]) -> None:
         epoch = torch.tensor(self.step / self.steps, dtype=torch.float32, device=self.device)
         rate = self.training.learning_rate * self.scale * self.training.factor(self.step, self.total)
         for number, (player, optimiser) in enumerate(zip(self.players, self.optimisers, strict=True)):

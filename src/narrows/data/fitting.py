@@ -238,7 +238,7 @@ def category_column(
     is_text = (
         pa.types.is_string(value_type) or pa.types.is_large_string(value_type) or pa.types.is_string_view(value_type)
     )
-    other = _other(texts) if is_text and not declared else most
+    other = other_name(texts) if is_text and not declared else most
     listed = tuple(texts[i] for i in pooled) if len(pooled) <= LISTED else None
     column = changed(column, other=other, pooled=listed)
     return column, [_pooling_note(counts, keep, pooled, other)]
@@ -271,7 +271,8 @@ def _pool(order: list[int], counts: NDArray[Any], choice: Choice) -> tuple[list[
     return [i for i in order if i in kept], pooled
 
 
-def _other(texts: list[str]) -> str:
+def other_name(texts: Sequence[str]) -> str:
+    """What pooled categories are called: "other", or a name that none of the texts has."""
     taken = set(texts)
     other = "other"
     while other in taken:

@@ -150,6 +150,7 @@ def _connect() -> Iterator[Any]:
     }
     connection = duckdb.connect(config=config)
     try:
+        connection.execute("SET enable_progress_bar=false")  # a library never prints
         yield connection
     finally:
         connection.close()

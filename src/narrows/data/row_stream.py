@@ -16,7 +16,7 @@ from narrows.data.summaries import TableFitter
 from narrows.errors import InvalidData
 
 #: A window may take this part of the budget: one is trained on while the next is filled, from pieces.
-WINDOW = 16
+WINDOW = 8
 #: Rows that are held in memory to fit quantiles and priors to, at most.
 SAMPLED = 100_000
 #: Rows that are held out for validation, at most: a mean over as many has settled.
@@ -166,7 +166,7 @@ def prepare_pictures(stream: PictureStream, format_: Any, seed: int, held: int) 
 def _rules(stream: Stream, size: int, seed: int, held: int) -> tuple[Rule, Chosen]:
     """Which rows are held out, and which are sampled from the others."""
     # raw cells of a row and their scaled values together take about 16 bytes each
-    total, most = len(stream), max(100, stream.memory // WINDOW // (16 * size))
+    total, most = len(stream), max(100, stream.memory // 16 // (16 * size))
     hold, some = Rule(2 * seed, min(held, VALIDATED, most) / total), Rule(2 * seed + 1, min(SAMPLED, most) / total)
     # what is held out must not come back by way of the sample
     return hold, lambda places: some(places) & ~hold(places)

@@ -14,17 +14,19 @@ import pyarrow as pa
 
 from narrows.data import readers
 from narrows.data.budget import CELL, in_words, needed, size_in_bytes
-from narrows.data.paths import CSV, JSON, PARQUET, expand, kind_of, suffix_of
+from narrows.data.paths import CSV, JSON, PARQUET, expand, first_line, kind_of, suffix_of
 from narrows.data.sources import open_source
 from narrows.data.stream import Group, PictureStream, Stream, TableStream, check_columns
 from narrows.data.text_tables import MARKERS, infinite_dates, marker_words, trimmed
 from narrows.data.words import Words
-from narrows.errors import InvalidData, UnreadableFile
+from narrows.errors import DiskFull, InvalidData, UnreadableFile
 from narrows.files import disk_full
 
 KINDS = (CSV, JSON, PARQUET)
 #: A row group may take this part of the budget: several are shuffled together.
 PART = 32
+#: A row group that is written may take this part.
+OWN = 128
 _SNIFFED = 1_000_000  # rows that types are guessed from; where a later one does not fit, all are looked at
 _ROWS = 10_000  # rows that DuckDB hands over at a time
 
@@ -171,12 +173,14 @@ def _spooled(paths: Sequence[str], kind: str, name: str, memory: int, sql: str |
             break
         except _Reread:
             continue
-        except (duckdb.Error, OverflowError) as error:
+        except (duckdb.Error, OverflowError, OSError) as error:  # Arrow hands DuckDB's errors on as OSError
+            if isinstance(error, DiskFull):
+                raise
             last = error
     else:
         assert last is not None
         if sql is not None:
-            raise InvalidData(f"the SQL query cannot be run: {last} (query: {sql})") from last
+            raise InvalidData(f"the SQL query cannot be run: {first_line(last)} (query: {sql})") from last
         raise readers._unreadable(paths, last) from last
     groups, _ = _groups([str(target)])
     notes = [f"{why}: rewritten once, into a temporary file of {in_words(target.stat().st_size)}", *query.notes]
@@ -262,7 +266,7 @@ def _write(query: _Query, target: Path, memory: int, text: bool, comma: bool) ->
         words = [Words(n, n in query.booleans, comma) for n in names]
         blanks = False
         with pq.ParquetWriter(target, schema, compression="zstd") as writer:
-            for table in _blocks(reader, memory // PART):
+            for table in _blocks(reader, memory // OWN):
                 if infinite_dates(table):
                     raise _Reread
                 for word in words:

@@ -28,6 +28,7 @@ from narrows.data.fitting import (
     check_counts,
     check_whole,
     number_column,
+    other_name,
     step_lengths,
 )
 from narrows.data.frames import Cells, Name, column_name, open_table
@@ -147,14 +148,19 @@ class Summary:
         return self._numbers(start, sample)
 
     def _category(self, start: Column) -> tuple[Column, list[str]]:
+        if self.forgotten:  # those seen once are some of many
+            self.counts = Counter({t: n for t, n in self.counts.items() if n > 1} or self.counts)
         texts = self.levels or sorted(self.counts)
         if pa.types.is_floating(self.kind) and not self.choice.category:
             check_whole(self.name, np.array([float(t) for t in texts]), self.choice)
         counts = np.array([self.counts[t] for t in texts], dtype=np.int64)
         column, notes = category_column(start, texts, counts, self.kind, self.choice)
         if self.forgotten:
-            # the list of what was pooled is not complete, so everything that is not kept counts as pooled
-            column = changed(column, pooled=None)
+            # what was forgotten cannot be listed, so everything that is not kept counts as pooled
+            pool = (
+                other_name(texts) if pa.types.is_string(self.kind) else max(self.counts, key=lambda t: self.counts[t])
+            )
+            column = changed(column, pooled=None, other=column.other or pool)
             notes = [f"more than {DISTINCT:,} distinct values: only the most common were counted", *notes]
         return column, notes
 

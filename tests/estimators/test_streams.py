@@ -24,8 +24,9 @@ def path(tmp_path_factory) -> Path:
     with duckdb.connect() as con:
         con.execute("SET threads=1; SELECT setseed(0.1)")
         con.execute(
-            f"COPY (SELECT z + 0.1 * random() AS a, CASE WHEN i % 9 = 0 THEN NULL ELSE -2 * z + 0.1 * random() END AS b, "
-            f"random() AS c, CASE WHEN z > 0.5 THEN 'up' ELSE 'down' END AS d FROM (SELECT i, random() AS z FROM "
+            "COPY (SELECT z + 0.1 * random() AS a, "
+            "CASE WHEN i % 9 = 0 THEN NULL ELSE -2 * z + 0.1 * random() END AS b, random() AS c, "
+            "CASE WHEN z > 0.5 THEN 'up' ELSE 'down' END AS d FROM (SELECT i, random() AS z FROM "
             f"range({ROWS}) rows(i))) TO '{place}' (ROW_GROUP_SIZE 2048)"
         )
     return place

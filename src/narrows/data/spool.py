@@ -48,7 +48,9 @@ def open_stream(source: Any, *, memory: int | str | None = None, sql: str | None
 
     Example:
         ```python
-        model.fit(open_stream("big/*.parquet", memory="2GiB"))
+        stream = open_stream("people.csv", memory="1MiB")
+        len(stream)  # 80
+        stream.column_names  # ['age', 'income', 'city']
         ```
     """
     size = size_in_bytes(memory)

@@ -6,6 +6,7 @@ import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from narrows.errors import InvalidParameter
 
@@ -77,6 +78,11 @@ def needed(paths: Sequence[str], kind: str) -> int:
             found = pq.read_metadata(path)
         except (OSError, pa.ArrowException):
             return 0  # whoever reads it says what is wrong with it
-        plain = sum(found.row_group(g).total_byte_size for g in range(found.num_row_groups))
-        total += plain + found.num_rows * found.num_columns * CELL
+        total += sum(plain_size(found.row_group(g)) for g in range(found.num_row_groups))
+        total += found.num_rows * found.num_columns * CELL
     return total
+
+
+def plain_size(group: Any) -> int:
+    """About how many bytes a Parquet row group takes when it is read: what is encoded well unfolds to whole cells."""
+    return max(int(group.total_byte_size), int(group.num_rows) * int(group.num_columns) * 8)

@@ -13,7 +13,7 @@ from typing import Any
 import pyarrow as pa
 
 from narrows.data import readers
-from narrows.data.budget import CELL, in_words, needed, size_in_bytes
+from narrows.data.budget import CELL, in_words, needed, plain_size, size_in_bytes
 from narrows.data.paths import CSV, JSON, PARQUET, expand, first_line, kind_of, suffix_of
 from narrows.data.sources import open_source
 from narrows.data.stream import Group, PictureStream, Stream, TableStream, check_columns
@@ -143,7 +143,7 @@ def _groups(paths: Sequence[str]) -> tuple[tuple[Group, ...], list[int]]:
         first = first or names
         check_columns(path, names, first, paths[0])
         groups += [Group(path, i, found.row_group(i).num_rows) for i in range(found.num_row_groups)]
-        plain += [found.row_group(i).total_byte_size for i in range(found.num_row_groups)]
+        plain += [plain_size(found.row_group(i)) for i in range(found.num_row_groups)]
     if not sum(g.rows for g in groups):
         raise UnreadableFile(f"{paths[0]} holds no rows, only a header")
     return tuple(groups), plain
@@ -286,7 +286,7 @@ def _blocks(reader: Any, size: int) -> Iterator[Any]:
     for batch in reader:
         if not batch.num_rows:
             continue
-        rows = rows or max(1, int(size // max(1.0, batch.nbytes / batch.num_rows)))
+        rows = rows or max(1, int(size // max(8 * batch.num_columns, batch.nbytes / batch.num_rows)))
         waiting.append(batch)
         have += batch.num_rows
         if have >= rows:

@@ -17,12 +17,12 @@ from sklearn.utils import Tags, check_array
 from narrows import tasks
 from narrows._part import nested_params, replace_params
 from narrows._types import Rows
-from narrows.data import Stream, format_for
+from narrows.data import format_for
 from narrows.data.row_stream import RowStream
 from narrows.errors import InvalidData, InvalidParameter, NarrowsError
 from narrows.estimators._choose import Choices, default_parts, resolve
 from narrows.estimators._shared import check_params, describe_features, draw_seed
-from narrows.estimators._streams import LARGEST, open_data, prepared, streamed, too_many
+from narrows.estimators._streams import open_data, prepared, streamed
 from narrows.models.autoencoder import AutoencoderModule, active_units
 from narrows.training import History, Loop, Player, Step, Training
 from narrows.training.loop import trainable
@@ -108,13 +108,11 @@ class BaseModel(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
         check_params(self)
         training = self._training()
         X = open_data(X, training.memory)
-        if isinstance(X, Stream) or too_many(X, training.memory, LARGEST) is not None:
-            seed = draw_seed(self.random_state)
-            streams = prepared(X, self.choices(), training, seed)
-            if streams is not None:
-                return self._learn(*streams, seed)
-        format_, rows = self._open(X)
         seed = draw_seed(self.random_state)
+        streams = prepared(X, self.choices(), training, seed)
+        if streams is not None:
+            return self._learn(*streams, seed)
+        format_, rows = self._open(X)
         parts = _split(rows, training, seed)
         del rows  # the parts are copies: without this, training would hold all rows twice
         return self._learn(format_, *parts, seed)

@@ -39,6 +39,10 @@ class MissingExtra(NarrowsError, ImportError):
     """An optional dependency is not installed; the message names the extra to install."""
 
 
+class DiskFull(NarrowsError, OSError):
+    """There is no room left for what is to be written."""
+
+
 class NarrowsWarning(UserWarning):
     """Base of every warning that narrows gives."""
 

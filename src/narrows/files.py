@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
@@ -11,12 +12,26 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from narrows.errors import DiskFull
+
+
+@contextlib.contextmanager
+def disk_full(what: str) -> Iterator[None]:
+    """Say in words that there was no room for ``what``, whichever library found out."""
+    try:
+        yield
+    except Exception as error:
+        full = getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT)
+        if not full and "no space left" not in str(error).lower():
+            raise
+        raise DiskFull(f"the disk is full: there is no room for {what}. Free some, or write to another disk") from error
+
 
 @contextlib.contextmanager
 def atomic(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Yield a temporary path beside ``path`` that takes its place by rename when the block ends well.
 
-    On any error the temporary file is removed and ``path`` stays as it was.
+    On any error the temporary file is removed and ``path`` stays as it was; a full disk is a `DiskFull`.
 
     Args:
         path: The file to write. Its folder is made if it is missing.
@@ -30,9 +45,10 @@ def atomic(path: str | os.PathLike[str]) -> Iterator[Path]:
     os.close(handle)
     temporary = Path(name)
     try:
-        yield temporary
-        with temporary.open("rb") as file:
-            os.fsync(file.fileno())
+        with disk_full(str(target)):
+            yield temporary
+            with temporary.open("rb") as file:
+                os.fsync(file.fileno())
         # mkstemp makes files private to the user; a result file follows the user's umask like any other
         umask = os.umask(0)
         os.umask(umask)

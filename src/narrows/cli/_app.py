@@ -35,6 +35,12 @@ Model = Annotated[
 Source = Annotated[str, typer.Argument(metavar="SOURCE", help=SOURCE_HELP, show_default=False)]
 Sql = Annotated[str | None, typer.Option("--sql", help="A query over SOURCE, as the table 'data'.", metavar="QUERY")]
 SkipBad = Annotated[bool, typer.Option("--skip-bad", help="Leave out image files that cannot be read.")]
+Memory = Annotated[
+    str | None,
+    typer.Option(
+        "--memory", metavar="SIZE", help="What SOURCE may take, such as 1GiB; else half of the machine's memory."
+    ),
+]
 Force = Annotated[bool, typer.Option("--force", help="Replace a folder that already holds images.")]
 CodesOut = Annotated[
     str, typer.Option("--out", "-o", metavar="FILE", help=".csv, .parquet, .json, .npz or .npy.", show_default=False)
@@ -178,6 +184,15 @@ def fit(
         bool,
         typer.Option("--skip-bad", help="Leave out image files that cannot be read.", rich_help_panel=DATA),
     ] = False,
+    memory: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SIZE",
+            help="What the data may take, such as 1GiB: more is read piece by piece.",
+            rich_help_panel=DATA,
+            show_default="half of the machine's memory",
+        ),
+    ] = None,
     held_out: Annotated[
         float,
         typer.Option(metavar="SHARE", help="Part of the rows kept for the comparison with PCA.", rich_help_panel=DATA),
@@ -237,6 +252,7 @@ def fit(
         held_out=held_out,
         image_size=image_size,
         skip_bad=skip_bad,
+        memory=memory,
         sql=sql,
         columns=tuple(columns or ()),
         drop=tuple(drop or ()),
@@ -266,12 +282,36 @@ def info(
 
 @app.command()
 def encode(
-    model: Model, source: Source, out: CodesOut, sql: Sql = None, skip_bad: SkipBad = False, json: Json = False
+    model: Model,
+    source: Source,
+    out: CodesOut,
+    sql: Sql = None,
+    skip_bad: SkipBad = False,
+    memory: Memory = None,
+    json: Json = False,
 ) -> None:
     """Write the code of every row."""
     from narrows.cli import _use
 
-    _use.encode(_use.Wanted(model, out, source, sql, skip_bad), Output(json))
+    _use.encode(_use.Wanted(model, out, source, sql, skip_bad, memory=memory), Output(json))
+
+
+@app.command()
+def score(
+    model: Model,
+    source: Source,
+    out: Annotated[
+        str, typer.Option("--out", "-o", metavar="FILE", help=".csv, .parquet or .json.", show_default=False)
+    ],
+    sql: Sql = None,
+    skip_bad: SkipBad = False,
+    memory: Memory = None,
+    json: Json = False,
+) -> None:
+    """Write how well every row is reconstructed: log p(x|z) in nats, higher is more normal."""
+    from narrows.cli import _use
+
+    _use.score(_use.Wanted(model, out, source, sql, skip_bad, memory=memory), Output(json))
 
 
 @app.command()
@@ -296,12 +336,13 @@ def reconstruct(
     sql: Sql = None,
     skip_bad: SkipBad = False,
     force: Force = False,
+    memory: Memory = None,
     json: Json = False,
 ) -> None:
     """Write what is left of every row after it was narrowed to its code; blanks come back filled."""
     from narrows.cli import _use
 
-    _use.reconstruct(_use.Wanted(model, out, source, sql, skip_bad, force), Output(json))
+    _use.reconstruct(_use.Wanted(model, out, source, sql, skip_bad, force, memory), Output(json))
 
 
 @app.command()
@@ -312,12 +353,13 @@ def denoise(
     sql: Sql = None,
     skip_bad: SkipBad = False,
     force: Force = False,
+    memory: Memory = None,
     json: Json = False,
 ) -> None:
     """Write every row with its noise taken out (best with a model fitted with --model denoising)."""
     from narrows.cli import _use
 
-    _use.denoise(_use.Wanted(model, out, source, sql, skip_bad, force), Output(json))
+    _use.denoise(_use.Wanted(model, out, source, sql, skip_bad, force, memory), Output(json))
 
 
 @app.command()

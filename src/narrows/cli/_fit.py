@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from narrows.cli import _folders, _words
+from narrows.cli import _folders, _stream, _words
 from narrows.cli._group import Interrupted
 from narrows.cli._output import Output
 from narrows.errors import InvalidParameter
@@ -30,6 +30,7 @@ class Request:
     held_out: float = 0.1
     image_size: str | None = None
     skip_bad: bool = False
+    memory: str | None = None
     sql: str | None = None
     columns: tuple[str, ...] = ()
     drop: tuple[str, ...] = ()
@@ -49,7 +50,10 @@ class Request:
 
 @dataclass(frozen=True)
 class Material:
-    """The rows to train on and those held out, with their classes for figures."""
+    """The rows to train on and those held out, with their classes for figures.
+
+    Where the rows to train on are a stream, ``shown`` are some of them, in memory, and ``labels`` are of those.
+    """
 
     name: str
     kind: str
@@ -60,6 +64,7 @@ class Material:
     label_name: str | None
     notes: list[str]
     format: Any
+    shown: Any = None
 
 
 def fit(request: Request, output: Output) -> None:
@@ -120,18 +125,22 @@ def _run(request: Request, material: Material, training: Any, place: _folders.Pl
 def _report(request: Request, model: Any, material: Material, place: _folders.Place) -> Any:
     from narrows.report import write_run
 
+    shown, facts = material.train, {"Source": request.source}
+    if material.shown is not None:
+        shown = material.shown
+        facts["Rows"] = f"{len(material.train):,} read piece by piece; {len(shown):,} of them are shown"
     try:
         return write_run(
             model,
             place.working,
-            material.train,
+            shown,
             material.test,
             labels=material.labels,
             test_labels=material.test_labels,
             label_name=material.label_name,
             name=material.name,
             notes=material.notes,
-            facts={"Source": request.source},
+            facts=facts,
             called=str(place.target),
         )
     except KeyboardInterrupt:
@@ -148,18 +157,22 @@ def _report(request: Request, model: Any, material: Material, place: _folders.Pl
 
 def prepare(request: Request) -> Material:
     """Open the source, choose its columns, hold rows out."""
-    from narrows.data import open_source
+    from narrows.data import Stream, open_source
+    from narrows.data.budget import in_words
     from narrows.data.split import count, hold_out, take
 
-    size = _words.image_size(request.image_size)
-    source = open_source(request.source, sql=request.sql, skip_bad=request.skip_bad, image_size=size)
+    size, memory = _words.image_size(request.image_size), _stream.budget(request.memory)
+    source = open_source(request.source, sql=request.sql, skip_bad=request.skip_bad, image_size=size, memory=memory)
+    if isinstance(source.data, Stream):
+        return _stream.prepare(request, source)
     labels, test_labels, label_name = source.labels, source.test_labels, "class" if source.labels is not None else None
     if request.colour is not None:
-        name = _colour(request, source.data)
-        labels = _values(source.data, name)
-        test_labels, label_name = None if source.test is None else _values(source.test, name), name
-    data, test = _select(source.data, request), None if source.test is None else _select(source.test, request)
+        labels, label_name = colour_values(request, source.data)
+        test_labels = None if source.test is None else colour_values(request, source.test)[0]
+    data, test = select(source.data, request), None if source.test is None else select(source.test, request)
     notes = list(source.notes)
+    if request.memory is not None and source.kind == "table":
+        notes.append(f"within the budget of {in_words(memory)}: learnt in memory")
     if test is None:
         kept, held = hold_out(count(data), request.seed, request.held_out)
         if len(held):
@@ -178,7 +191,8 @@ def columns_of(data: Any) -> list[str] | None:
     return None if names is None else [str(n) for n in names]
 
 
-def _select(data: Any, request: Request) -> Any:
+def select(data: Any, request: Request) -> Any:
+    """The columns that were asked for."""
     if not request.columns and not request.drop:
         return data
     known = columns_of(data)
@@ -192,17 +206,15 @@ def _select(data: Any, request: Request) -> Any:
     return data.select(kept)
 
 
-def _colour(request: Request, data: Any) -> str:
+def colour_values(request: Request, data: Any) -> tuple[Any, str]:
+    """The values of the column that ``--colour`` names, and its name."""
+    from narrows.plots._columns import columns_of as plain_columns
+
     known = columns_of(data)
     if known is None:
         raise InvalidParameter("--colour names a column of a table; this data has no named columns")
-    return _words.names_in([str(request.colour)], known, "--colour")[0]
-
-
-def _values(data: Any, name: str) -> Any:
-    from narrows.plots._columns import columns_of as plain_columns
-
-    return plain_columns(data.select([name]))[name]
+    name = _words.names_in([str(request.colour)], known, "--colour")[0]
+    return plain_columns(data.select([name]))[name], name
 
 
 # --- training ------------------------------------------------------------------------------------------------
@@ -216,6 +228,7 @@ def _training(request: Request, output: Output) -> Any:
         "batch_size": request.batch_size,
         "learning_rate": request.learning_rate,
         "time_budget": _words.seconds(request.time_budget),
+        "memory": request.memory,
     }
     training = Training(
         **{name: value for name, value in asked.items() if value is not None},

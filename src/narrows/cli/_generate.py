@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from narrows.cli import _write
+from narrows.cli import _stream, _write
 from narrows.cli._group import say
 from narrows.cli._output import Output
 from narrows.errors import InvalidParameter
@@ -44,14 +44,26 @@ def generate(request: Request, output: Output) -> None:
     else:
         parts = _halves(request.source, request.sql, request.seed)
         synthesizer = _fit(request, parts[0])
-    made = synthesizer.sample(request.number, request.where, request.balance, request.seed)
+    many = request.number > _stream.PART
+    if many:
+        _stream.check_ending(request.out)
+    made = synthesizer.sample(min(request.number, _stream.PART), request.where, request.balance, request.seed)
     report = None
     if parts is not None:
         report = _report(synthesizer, made, parts, request)
     if request.save is not None and parts is not None:
         assert report is not None
         synthesizer.save(request.save, {"report": report.sentences()})
-    line = _write.write_rows(made, request.out, images=False)
+    if many:
+        # the rows that the report is of are the first that are written
+        rest = _stream.in_parts(
+            request.number,
+            request.seed,
+            lambda n, own: made if own == request.seed else synthesizer.sample(n, request.where, request.balance, own),
+        )
+        line = f"{_stream.write_parts(map(_stream.as_arrow, rest), request.out):,} rows → {request.out}"
+    else:
+        line = _write.write_rows(made, request.out, images=False)
     _tell(request, report, output)
     output.result(
         {"out": request.out, "rows": request.number, "report": None if report is None else report.to_dict()}, line

@@ -1,11 +1,12 @@
-"""What can be done with a model: encode, decode, reconstruct, denoise, sample, interpolate, export."""
+"""What can be done with a model: encode, score, decode, reconstruct, denoise, sample, interpolate, export."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from narrows.cli import _write
+from narrows.cli import _stream, _write
 from narrows.cli._fit import columns_of
 from narrows.cli._group import say
 from narrows.cli._output import Output
@@ -29,15 +30,39 @@ class Wanted:
     sql: str | None = None
     skip_bad: bool = False
     force: bool = False
+    memory: str | None = None
 
 
 def encode(wanted: Wanted, output: Output) -> None:
     """Write the code of every row."""
     model = _load(wanted)
     data, names = _rows(model, wanted)
-    codes = model.transform(data)
-    line = _write.write_codes(codes, wanted.out, names)
-    output.result({"out": wanted.out, "rows": len(codes), "code_size": codes.shape[1]}, line)
+    size = model.module_.code_size
+    if _streams(data):
+        parts = (_write.code_table(model.transform(p), _names(data, p)) for p in data.pieces())
+        rows = _stream.write_parts(parts, wanted.out)
+        line = _write.codes_line(rows, size, wanted.out)
+    else:
+        codes = model.transform(data)
+        rows, line = len(codes), _write.write_codes(codes, wanted.out, names)
+    output.result({"out": wanted.out, "rows": rows, "code_size": size}, line)
+
+
+def score(wanted: Wanted, output: Output) -> None:
+    """Write how well every row is reconstructed, as log p(x|z)."""
+    model = _load(wanted)
+    data, names = _rows(model, wanted)
+    if _streams(data):
+        parts = (_write.score_table(model.score_samples(p), _names(data, p)) for p in data.pieces())
+        rows = _stream.write_parts(parts, wanted.out)
+    else:
+        from narrows.data import write_table
+
+        scores = _write.score_table(model.score_samples(data), names)
+        write_table(scores, wanted.out)
+        rows = scores.num_rows
+    line = f"{rows:,} scores, in nats per row, higher is more normal → {wanted.out}"
+    output.result({"out": wanted.out, "rows": rows}, line)
 
 
 def decode(wanted: Wanted, output: Output) -> None:
@@ -51,6 +76,9 @@ def reconstruct(wanted: Wanted, output: Output) -> None:
     """Write every row after it was narrowed to its code and widened again."""
     model = _load(wanted)
     data, names = _rows(model, wanted)
+    if _streams(data) and not is_images(model):
+        _written_in_parts(map(model.reconstruct, data.pieces()), wanted, output)
+        return
     _written(model, model.reconstruct(data), wanted, output, names)
 
 
@@ -60,12 +88,19 @@ def denoise(wanted: Wanted, output: Output) -> None:
     if model.choices_.corruption is None:
         say("note: this model was not trained to denoise, only to reconstruct: fit one with --model denoising")
     data, names = _rows(model, wanted)
+    if _streams(data) and not is_images(model):
+        _written_in_parts(map(model.denoise, data.pieces()), wanted, output)
+        return
     _written(model, model.denoise(data), wanted, output, names)
 
 
 def sample(wanted: Wanted, number: int, seed: int | None, output: Output) -> None:
     """Write rows that the model makes up."""
     model = _load(wanted)
+    if number > _stream.PART and not is_images(model):
+        made = _stream.in_parts(number, seed, lambda n, own: model.sample(n, random_state=own))
+        _written_in_parts(made, wanted, output)
+        return
     _written(model, model.sample(number, random_state=seed), wanted, output)
 
 
@@ -118,7 +153,8 @@ def _rows(model: Any, wanted: Wanted) -> tuple[Any, list[str] | None]:
     """The source's rows as the model takes them, and their names where they are files."""
     from narrows.data import open_source
 
-    source = open_source(wanted.source, sql=wanted.sql, skip_bad=wanted.skip_bad)
+    memory = _stream.budget(wanted.memory)
+    source = open_source(wanted.source, sql=wanted.sql, skip_bad=wanted.skip_bad, memory=memory)
     expected = "images" if is_images(model) else "table"
     if source.kind != expected:
         raise InvalidParameter(
@@ -129,7 +165,30 @@ def _rows(model: Any, wanted: Wanted) -> tuple[Any, list[str] | None]:
         extra = [name for name in known if name not in needed]
         say(f"note: columns that the model does not know were left out: {', '.join(extra[:8])}")
         data = data.select(needed)
+    if is_images(model):
+        from narrows.estimators._streams import too_many
+
+        data = too_many(data, memory, model.format_.layout.size) or data
+    if _streams(data):
+        for note in data.notes:
+            say(f"note: {note}")
     return data, source.names
+
+
+def _streams(data: Any) -> bool:
+    from narrows.data import Stream
+
+    return isinstance(data, Stream)
+
+
+def _names(data: Any, piece: Any) -> list[str] | None:
+    """Names of a piece's rows, where they are files."""
+    return [str(path) for path in piece] if data.kind == "images" else None
+
+
+def _written_in_parts(parts: Iterable[Any], wanted: Wanted, output: Output) -> None:
+    rows = _stream.write_parts(map(_stream.as_arrow, parts), wanted.out)
+    output.result({"out": wanted.out, "rows": rows, "kind": "table"}, f"{rows:,} rows → {wanted.out}")
 
 
 def _a(kind: str) -> str:

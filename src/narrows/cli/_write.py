@@ -37,14 +37,31 @@ def write_codes(codes: Any, out: str, names: Sequence[str] | None = None) -> str
             else:
                 np.savez_compressed(file, codes=codes)
     else:
-        import pyarrow as pa
-
         from narrows.data import write_table
 
-        columns: dict[str, Any] = {} if names is None else {"file": list(names)}
-        columns |= {f"code{j}": np.ascontiguousarray(codes[:, j]) for j in range(codes.shape[1])}
-        write_table(pa.table(columns), out)
-    return f"{len(codes):,} codes of {codes.shape[1]} number{'s' * (codes.shape[1] != 1)} → {out}"
+        write_table(code_table(codes, names), out)
+    return codes_line(len(codes), codes.shape[1], out)
+
+
+def codes_line(rows: int, size: int, out: str) -> str:
+    """What was written, in words."""
+    return f"{rows:,} codes of {size} number{'s' * (size != 1)} → {out}"
+
+
+def code_table(codes: Any, names: Sequence[str] | None) -> Any:
+    """Codes ``(n, L)`` as an Arrow table with the columns code0, code1, … and perhaps ``file``."""
+    return _named({f"code{j}": np.ascontiguousarray(codes[:, j]) for j in range(codes.shape[1])}, names)
+
+
+def score_table(scores: Any, names: Sequence[str] | None) -> Any:
+    """Scores ``(n,)`` as an Arrow table with the column ``score``, and perhaps ``file``."""
+    return _named({"score": scores}, names)
+
+
+def _named(columns: dict[str, Any], names: Sequence[str] | None) -> Any:
+    import pyarrow as pa
+
+    return pa.table(columns if names is None else {"file": list(names)} | columns)
 
 
 def read_codes(path: str) -> Any:

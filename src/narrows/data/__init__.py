@@ -14,21 +14,27 @@ if TYPE_CHECKING:
     from narrows.data.readers import read_table, write_table
     from narrows.data.samples import Sample, catalogue, load
     from narrows.data.sources import Source, format_for, format_from_config, open_source
+    from narrows.data.spool import open_stream
+    from narrows.data.stream import PictureStream, Stream, TableStream
     from narrows.data.table import Table, TableFormat
     from narrows.data.writers import write_images
 
 _HOMES = {
     "Image": "image",
     "ImageFormat": "image",
+    "PictureStream": "stream",
     "Sample": "samples",
     "Source": "sources",
+    "Stream": "stream",
     "Table": "table",
     "TableFormat": "table",
+    "TableStream": "stream",
     "catalogue": "samples",
     "format_for": "sources",
     "format_from_config": "sources",
     "load": "samples",
     "open_source": "sources",
+    "open_stream": "spool",
     "read_table": "readers",
     "write_images": "writers",
     "write_table": "readers",
@@ -37,15 +43,19 @@ _HOMES = {
 __all__ = [
     "Image",
     "ImageFormat",
+    "PictureStream",
     "Sample",
     "Source",
+    "Stream",
     "Table",
     "TableFormat",
+    "TableStream",
     "catalogue",
     "format_for",
     "format_from_config",
     "load",
     "open_source",
+    "open_stream",
     "read_table",
     "write_images",
     "write_table",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,7 +22,7 @@ from narrows.data.columns import (
     times,
 )
 from narrows.data.frames import Cells, Name, column_name
-from narrows.data.scaling import HEAVY, HEAVY_ARRAY, Affine, fit_scaler
+from narrows.data.scaling import HEAVY, HEAVY_ARRAY, Affine, Scaler, fit_scaler
 from narrows.errors import InvalidData, InvalidParameter
 
 #: More pooled categories than this are not listed in the format.
@@ -75,18 +75,19 @@ def fit_column(name: Name, cells: Cells, native: str, choice: Choice) -> tuple[C
         raise InvalidData(f"{column_name(name)} holds {kind} cells, which cannot be read: leave it out or convert it")
     if values.dtype.kind == "b":
         if choice.domain in (None, "indices"):
-            return _changed(start, kind="boolean"), []
+            return changed(start, kind="boolean"), []
         return _fit_numbers(start, values.astype(np.float64), blank, "boolean", choice)
     check_finite(values, name)
     whole = pa.types.is_integer(kind) and values.max() <= np.iinfo(np.int64).max
     # pandas has no other way to write whole numbers with blanks, and its files (read by Arrow) look like that too
     theirs = native == "float64" or (not native and pa.types.is_float64(kind) and not isinstance(cells, np.ndarray))
-    whole = whole or (theirs and share > 0 and _all_whole(values[~blank]))
+    whole = whole or (theirs and share > 0 and all_whole(values[~blank]))
     return _fit_numbers(start, values, blank, "integer" if whole else "number", choice)
 
 
-def _all_whole(values: NDArray[Any]) -> bool:
-    return bool((values == np.rint(values)).all() and np.abs(values).max() < 2**53)
+def all_whole(values: NDArray[Any]) -> bool:
+    """Whether all of some numbers are whole, and small enough for float64 to say so."""
+    return bool((values == np.rint(values)).all() and np.abs(values).max(initial=0) < 2**53)
 
 
 def _is_category(cells: Cells, kind: Any, blank: Mask, choice: Choice) -> bool:
@@ -112,47 +113,75 @@ def _fit_numbers(
     start: Column, values: NDArray[Any], blank: Mask, kind: str, choice: Choice
 ) -> tuple[Column, list[str]]:
     given = values[~blank]
-    base = 0
+    step = longest_step(given, step_lengths(start.type)) if kind == "datetime" else 1
+    if choice.domain == "counts":
+        check_counts(start.name, given)
+
+    def fit(base: int, scaling: str) -> tuple[Scaler, str | None]:
+        return fit_scaler(relative_to(given, base), scaling, HEAVY if choice.named else HEAVY_ARRAY)
+
+    return number_column(start, kind, step, (given.min(), given.max()), choice, fit)
+
+
+def number_column(
+    start: Column,
+    kind: str,
+    step: int,
+    ends: tuple[Any, Any],
+    choice: Choice,
+    fit: Callable[[int, str], tuple[Scaler, str | None]],
+) -> tuple[Column, list[str]]:
+    """A column of numbers or times, however its scaler is found.
+
+    Args:
+        start: Name, type and blanks.
+        kind: "number", "integer", "boolean" or "datetime".
+        step: What times are multiples of.
+        ends: Smallest and largest value.
+        choice: What is asked of the column.
+        fit: The scaler of all values less a base, given the base and the scaling.
+
+    Returns:
+        The column, and notes in words.
+    """
     whole = kind in ("integer", "datetime")
-    step = _step(given, start.type) if kind == "datetime" else 1
-    if whole:
-        base = (int(given.min()) + int(given.max())) // 2 // step * step
-    relative = relative_to(given, base)
-    notes: list[str] = []
+    base = (int(ends[0]) + int(ends[1])) // 2 // step * step if whole else 0
     scaling = choice.options.scaling
     if choice.domain in ("unit", "binary"):
-        if scaling == "none" and not (given.min() >= 0 and given.max() <= 1):
+        if scaling == "none" and not (ends[0] >= 0 and ends[1] <= 1):
             raise InvalidData(f"{column_name(start.name)}: scaling='none' and this likelihood need values from 0 to 1")
         scaling = "none" if scaling == "none" else "minmax"
     elif choice.domain == "counts":
-        _check_counts(start.name, given)
-        base, relative, scaling = 0, relative_to(given, 0), "none"
+        base, scaling = 0, "none"
     elif choice.domain == "indices":
         raise InvalidParameter(f"{column_name(start.name)} holds times, which Categorical cannot describe")
-    scaler, note = fit_scaler(relative, scaling, HEAVY if choice.named else HEAVY_ARRAY)
+    scaler, note = fit(base, scaling)
+    low, high = (int(v) - base if whole else float(v) for v in ends)
     if scaler.kind == "constant":
         # what other values would be far from it is known from its own size alone
-        scaler = Affine("constant", float(relative[0]), max(abs(float(given[0])), 1.0))
-    low, high = (int(v) - base if whole else float(v) for v in (given.min(), given.max()))
-    if note is not None:
-        notes.append(note)
+        scaler = Affine("constant", float(low), max(abs(float(ends[0])), 1.0))
+    notes = [] if note is None else [note]
     if low == high:
         notes.append("constant: nothing to learn, comes back as it is")
-    column = _changed(start, kind=kind, base=base, step=step, low=low, high=high, scaler=scaler)
-    return column, notes
+    return changed(start, kind=kind, base=base, step=step, low=low, high=high, scaler=scaler), notes
 
 
-def _step(ticks: NDArray[Any], type_name: str) -> int:
-    """The longest of day, hour, minute, second and millisecond that all times are multiples of, in ticks."""
+def step_lengths(type_name: str) -> tuple[int, ...]:
+    """Day, hour, minute, second and millisecond in ticks of a type of time."""
     unit = re.search(r"\[(s|ms|us|ns)\b", type_name)
     if unit is None:
-        return 1
+        return ()
     second = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}[unit[1]]
-    lengths = (86400 * second, 3600 * second, 60 * second, second, second // 1000)
+    return (86400 * second, 3600 * second, 60 * second, second, second // 1000)
+
+
+def longest_step(ticks: NDArray[Any], lengths: Sequence[int]) -> int:
+    """The longest of some lengths that all times are multiples of, in ticks; else 1."""
     return next((n for n in lengths if n > 1 and not (ticks % n).any()), 1)
 
 
-def _check_counts(name: Name, given: NDArray[Any]) -> None:
+def check_counts(name: Name, given: NDArray[Any]) -> None:
+    """Raise unless all of some numbers are counts."""
     wrong = (given < 0) | (given != np.rint(given))
     if wrong.any():
         raise InvalidData(
@@ -166,15 +195,35 @@ def _check_counts(name: Name, given: NDArray[Any]) -> None:
 
 def _fit_category(start: Column, cells: Cells, kind: Any, blank: Mask, choice: Choice) -> tuple[Column, list[str]]:
     if pa.types.is_floating(kind) and not choice.category:
-        _check_whole(start.name, cells, blank, choice)
+        values = numbers(cells)
+        assert values is not None
+        check_finite(values, start.name)
+        check_whole(start.name, np.unique(values[~blank]), choice)
     indices, texts = as_categories(cells)
-    counts = np.bincount(indices[~blank], minlength=len(texts))
+    return category_column(start, texts, np.bincount(indices[~blank], minlength=len(texts)), kind, choice)
+
+
+def category_column(
+    start: Column, texts: list[str], counts: NDArray[Any], kind: Any, choice: Choice
+) -> tuple[Column, list[str]]:
+    """A column of categories from how often each occurs.
+
+    Args:
+        start: Name, type and blanks.
+        texts: The distinct values, as text; those that the type declares, in its order.
+        counts: ``(len(texts),)`` how many cells hold each.
+        kind: Arrow's type of the cells.
+        choice: What is asked of the column.
+
+    Returns:
+        The column, and notes in words.
+    """
     declared = pa.types.is_dictionary(kind)
     order = [i for i in range(len(texts)) if counts[i] > 0]
     if not declared:
         order.sort(key=_sort_key(texts, kind))
     keep, pooled = _pool(order, counts, choice)
-    column = _changed(
+    column = changed(
         start,
         kind="category",
         categories=tuple(texts[i] for i in keep),
@@ -189,17 +238,14 @@ def _fit_category(start: Column, cells: Cells, kind: Any, blank: Mask, choice: C
     is_text = (
         pa.types.is_string(value_type) or pa.types.is_large_string(value_type) or pa.types.is_string_view(value_type)
     )
-    other = _other(texts) if is_text and not declared else most
+    other = other_name(texts) if is_text and not declared else most
     listed = tuple(texts[i] for i in pooled) if len(pooled) <= LISTED else None
-    column = _changed(column, other=other, pooled=listed)
+    column = changed(column, other=other, pooled=listed)
     return column, [_pooling_note(counts, keep, pooled, other)]
 
 
-def _check_whole(name: Name, cells: Cells, blank: Mask, choice: Choice) -> None:
-    values = numbers(cells)
-    assert values is not None
-    check_finite(values, name)
-    distinct = np.unique(values[~blank])
+def check_whole(name: Name, distinct: NDArray[Any], choice: Choice) -> None:
+    """Raise when a column's distinct numbers ``(k,)`` are too many and too fine to be categories."""
     if (distinct != np.rint(distinct)).any() and len(distinct) > choice.options.max_categories:
         raise InvalidParameter(
             f"{column_name(name)} holds {len(distinct)} different numbers, which Categorical cannot describe: "
@@ -225,7 +271,8 @@ def _pool(order: list[int], counts: NDArray[Any], choice: Choice) -> tuple[list[
     return [i for i in order if i in kept], pooled
 
 
-def _other(texts: list[str]) -> str:
+def other_name(texts: Sequence[str]) -> str:
+    """What pooled categories are called: "other", or a name that none of the texts has."""
     taken = set(texts)
     other = "other"
     while other in taken:
@@ -247,6 +294,31 @@ def _pooling_note(counts: NDArray[Any], keep: list[int], pooled: list[int], othe
 # --- words -----------------------------------------------------------------------------------------------------
 
 
+def summary(columns: Sequence[Column], likelihood: Any) -> list[str]:
+    """What a table is, and the likelihood that suits it where none was asked for."""
+    kinds = [c.kind for c in columns]
+    plural = {"category": "categories", "datetime": "times", "blank": "blank"}
+    single = {"datetime": "time"}
+    counted = [
+        f"1 {single.get(k, k)}" if kinds.count(k) == 1 else f"{kinds.count(k)} {plural.get(k, k + 's')}"
+        for k in dict.fromkeys(kinds)
+    ]
+    width = len(kinds)
+    words = [f"{width} column{'s' if width > 1 else ''}: {', '.join(counted)}"]
+    blanks = [c.name for c in columns if 0 < c.blanks < 1]
+    if blanks:
+        words.append(f"{in_words(blanks)}: some cells are blank; the model neither sees nor is judged by them")
+    if likelihood is None:
+        widths = [c.width for c in columns]
+        if not any(widths):
+            words.append("Gaussian likelihood: all columns are numbers")
+        elif all(widths):
+            words.append("categorical likelihood: all columns are categories")
+        else:
+            words.append("mixed likelihood: Gaussian for numbers and times, categorical for categories and booleans")
+    return words
+
+
 def in_words(names: Sequence[Name]) -> str:
     """Columns named in a message; many are counted."""
     shown = ", ".join(repr(n) for n in names[:5])
@@ -255,5 +327,6 @@ def in_words(names: Sequence[Name]) -> str:
     return f"columns {shown}" + (f" and {len(names) - 5} more" if len(names) > 5 else "")
 
 
-def _changed(column: Column, **changes: Any) -> Column:
+def changed(column: Column, **changes: Any) -> Column:
+    """A copy of a column with some fields changed."""
     return Column(**{**column.__dict__, **changes})

@@ -178,6 +178,21 @@ def each(pictures: Sequence[Picture], work: Callable[[Picture, int], T], skip: b
     return results
 
 
+def readable(pictures: list[Path], max_pixels: int) -> tuple[list[Path], list[str]]:
+    """The picture files that can be read to their end, and what is wrong with each of the others.
+
+    Every file is decoded, so that the rows of all later steps are these files, one for one.
+    """
+    target = Target("grey", (8, 8), "stretch", max_pixels)
+
+    def work(picture: Any, index: int) -> None:
+        decode(picture, index, target)
+
+    results = each(pictures, work, skip=True)
+    kept = [p for p, r in zip(pictures, results) if r is None]
+    return kept, [str(r) for r in results if r is not None]
+
+
 def check_pictures(pictures: Iterable[Any]) -> list[Picture]:
     """The list of paths and Pillow images that was given; anything else in it is an error."""
     result: list[Picture] = []

@@ -150,6 +150,7 @@ def _connect() -> Iterator[Any]:
     }
     connection = duckdb.connect(config=config)
     try:
+        connection.execute("SET enable_progress_bar=false")  # a library never prints
         yield connection
     finally:
         connection.close()
@@ -163,17 +164,29 @@ def _select(function: str, paths: Sequence[str], options: str, limit: int | None
         return con.sql(query, params=[names]).to_arrow_table()
 
 
+def one_select(sql: str) -> str:
+    """The query as DuckDB reads it.
+
+    Raises:
+        InvalidData: If it is not one SELECT.
+    """
+    import duckdb
+
+    statements = duckdb.extract_statements(sql)
+    if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
+        raise InvalidData(f"{sql!r} is not one SELECT query")
+    return str(statements[0].query).rstrip().rstrip(";")
+
+
 def _query(sql: str, data: Any, limit: int | None) -> Any:
     import duckdb
 
     try:
-        statements = duckdb.extract_statements(sql)
-        if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
-            raise InvalidData(f"{sql!r} is not one SELECT query")
+        query = one_select(sql)
         with _connect() as con:
             if data is not None:
                 con.register("data", data)
-            relation = con.sql(statements[0].query)
+            relation = con.sql(query)
             table = (relation if limit is None else relation.limit(limit)).to_arrow_table()
     except (duckdb.Error, OverflowError) as error:
         why = first_line(error)

@@ -14,7 +14,9 @@ import numpy as np
 
 from narrows._part import Part
 from narrows.data.pictures import SUFFIXES as PICTURES
-from narrows.data.pictures import Target, decode, each, find_pictures
+from narrows.data.pictures import find_pictures, readable
+from narrows.data.stores import load_arrays
+from narrows.data.stream import Stream
 from narrows.errors import InvalidData, InvalidType, SavedModelError, UnreadableFile
 
 TABLES = (
@@ -38,6 +40,8 @@ KINDS = (
     "a table (.csv, .tsv, .parquet, .json, .sqlite), images (.png, .jpg, .tif, .webp, …), an array (.npy, .npz), a "
     "folder or a pattern of these, an SQL query, or the name of a sample"
 )
+#: Bytes that a table may take, and whether it is streamed however small; None: always in memory.
+Budget = tuple[int, bool] | None
 _QUERY = re.compile(r"\s*(select|with|from)\s", re.IGNORECASE)
 
 
@@ -77,6 +81,8 @@ def open_source(
     skip_bad: bool = False,
     image_size: tuple[int, int] | None = None,
     url: str | None = None,
+    memory: int | None = None,
+    stream: bool = False,
 ) -> Source:
     """Find out what ``source`` means and open it.
 
@@ -90,6 +96,8 @@ def open_source(
         skip_bad: Leave out image files that cannot be read, and say so, instead of stopping.
         image_size: Height and width in pixels to bring images to; None: chosen by the format.
         url: Mirror to download samples from (see `load`).
+        memory: Bytes that a table may take; one that would take more is opened as a `Stream`. None: no limit.
+        stream: Whether tables are streamed however small.
 
     Returns:
         The data and what is known about it.
@@ -106,25 +114,29 @@ def open_source(
         ```
     """
     options: dict[str, Any] = {"size": image_size, "skip_bad": skip_bad}
+    budget = None if memory is None else (memory, stream)
+    if isinstance(source, Stream):
+        notes = list(source.notes)
+        return Source(source.name, source.kind, source, notes=notes, format=format_for(source, **options))
     if not isinstance(source, (str, os.PathLike)):
         chosen = format_for(source, **options)
         return Source("data", _kind(chosen), source, format=chosen)
     word = os.fspath(source)
     if sql is not None:
-        return _table(word, sql, name=Path(word).stem)
+        return _table(_listed(word), sql, Path(word).stem, budget)
     path = Path(word).expanduser()
     if word.strip() and path.exists():
-        return _with_sample_note(_open_path(path, options), word)
+        return _with_sample_note(_open_path(path, options, budget), word)
     file, marker, part = word.rpartition("::")
     if marker and Path(file).expanduser().is_file():
         path = Path(file).expanduser()
         if path.suffix.lower() in ARRAYS:
             return _array(path, part, options)
-        return _table(f"{path}::{part}", None, name=part)
+        return _table(f"{path}::{part}", None, part)
     if _QUERY.match(word):
-        return _table(None, word, name="query")
+        return _table(None, word, "query", budget)
     if glob.has_magic(word):
-        return _open_pattern(str(path), word, options)
+        return _open_pattern(str(path), word, options, budget)
     return _open_sample(word, url, options)
 
 
@@ -175,6 +187,8 @@ def format_from_config(config: Mapping[str, Any]) -> Any:
 def _looks_like_images(data: Any) -> bool:
     if isinstance(data, (str, os.PathLike)):
         return True
+    if isinstance(data, Stream):
+        return data.kind == "images"
     if isinstance(data, (list, tuple)):
         return bool(data) and all(_is_picture(item) for item in data)
     if hasattr(data, "columns") or hasattr(data, "__dataframe__") or hasattr(data, "__arrow_c_stream__"):
@@ -213,23 +227,20 @@ def _kind(chosen: Part) -> str:
 # --- by what the word is -------------------------------------------------------------------------------------
 
 
-def _open_path(path: Path, options: dict[str, Any]) -> Source:
+def _open_path(path: Path, options: dict[str, Any], budget: Budget = None) -> Source:
     if path.is_dir():
-        return _open_folder(path, options)
+        return _open_folder(path, options, budget)
     if path.suffix.lower() in PICTURES:
         return _pictures([path], path.stem, options)
     if path.suffix.lower() in ARRAYS:
         return _array(path, None, options)
     if _suffix(path) in TABLES:
-        return _table(str(path), None, name=path.name.removesuffix(_suffix(path)))
+        return _table(str(path), None, path.name.removesuffix(_suffix(path)), budget)
     raise UnreadableFile(f"{str(path)!r} is of no known kind ({path.suffix or 'no ending'}); give {KINDS}")
 
 
-def _open_folder(folder: Path, options: dict[str, Any]) -> Source:
-    files = (
-        p for p in folder.rglob("*") if p.is_file() and not any(s.startswith(".") for s in p.relative_to(folder).parts)
-    )
-    tables = sorted(p for p in files if _suffix(p) in TABLES and ".txt" not in _suffix(p))
+def _open_folder(folder: Path, options: dict[str, Any], budget: Budget) -> Source:
+    tables = _table_files(folder)
     pictures = find_pictures(folder)
     name = folder.resolve().name
     if pictures:
@@ -239,10 +250,17 @@ def _open_folder(folder: Path, options: dict[str, Any]) -> Source:
         return opened
     if not tables:
         raise InvalidData(f"the folder {str(folder)!r} holds neither images nor table files; give {KINDS}")
-    return _tables(tables, name)
+    return _tables(tables, name, budget)
 
 
-def _open_pattern(pattern: str, word: str, options: dict[str, Any]) -> Source:
+def _table_files(folder: Path) -> list[Path]:
+    files = (
+        p for p in folder.rglob("*") if p.is_file() and not any(s.startswith(".") for s in p.relative_to(folder).parts)
+    )
+    return sorted(p for p in files if _suffix(p) in TABLES and ".txt" not in _suffix(p))
+
+
+def _open_pattern(pattern: str, word: str, options: dict[str, Any], budget: Budget) -> Source:
     found = sorted(
         Path(p)
         for p in glob.glob(pattern, recursive=True)  # noqa: PTH207  (absolute patterns)
@@ -262,11 +280,11 @@ def _open_pattern(pattern: str, word: str, options: dict[str, Any]) -> Source:
             )
         return opened
     if len(found) == 1:
-        return _open_path(found[0], options)
+        return _open_path(found[0], options, budget)
     unknown = [p for p in found if _suffix(p) not in TABLES]
     if unknown:
         raise UnreadableFile(f"{str(unknown[0])!r}, which matches {word!r}, is of no known kind; give {KINDS}")
-    return _tables(found, name)
+    return _tables(found, name, budget)
 
 
 def _open_sample(word: str, url: str | None, options: dict[str, Any]) -> Source:
@@ -310,7 +328,9 @@ def _with_sample_note(opened: Source, word: str) -> Source:
 def _pictures(pictures: list[Path], name: str, options: dict[str, Any]) -> Source:
     notes = [f"{len(pictures)} image file{'s' * (len(pictures) != 1)}"]
     if options["skip_bad"]:
-        kept, bad = _readable(pictures)
+        from narrows.data.image import Image
+
+        kept, bad = readable(pictures, Image().max_pixels)
         if not kept:
             raise UnreadableFile(f"none of the {len(pictures)} image files can be read; the first: {bad[0]}")
         if bad:
@@ -323,22 +343,8 @@ def _pictures(pictures: list[Path], name: str, options: dict[str, Any]) -> Sourc
     )
 
 
-def _readable(pictures: list[Path]) -> tuple[list[Path], list[str]]:
-    # every file is decoded to its end, so that the rows of all later steps are these files, one for one
-    from narrows.data.image import Image
-
-    target = Target("grey", (8, 8), "stretch", Image().max_pixels)
-
-    def work(picture: Any, index: int) -> None:
-        decode(picture, index, target)
-
-    results = each(pictures, work, skip=True)
-    kept = [p for p, r in zip(pictures, results) if r is None]
-    return kept, [str(r) for r in results if r is not None]
-
-
 def _array(path: Path, part: str | None, options: dict[str, Any]) -> Source:
-    arrays = _load_arrays(path)
+    arrays = load_arrays(path)
     usable = {key: a for key, a in arrays.items() if a.ndim in (2, 3, 4) and a.dtype.kind in "buif"}
     listed = ", ".join(f"{key or 'array'} {a.shape} {a.dtype}" for key, a in arrays.items()) or "nothing"
     if part is not None and part not in usable:
@@ -361,34 +367,33 @@ def _array(path: Path, part: str | None, options: dict[str, Any]) -> Source:
     return Source(path.stem, _kind(chosen), data, labels=labels, notes=notes, format=chosen)
 
 
-def _load_arrays(path: Path) -> dict[str, Any]:
-    try:
-        loaded = np.load(path, allow_pickle=False)
-        if isinstance(loaded, np.ndarray):
-            return {"": loaded}
-        with loaded:
-            return {key: loaded[key] for key in loaded.files}
-    except Exception as error:  # numpy raises many kinds for damaged or pickled files
-        raise UnreadableFile(
-            f"{str(path)!r} cannot be read as arrays ({error}); write it with numpy.save or numpy.savez, no objects"
-        ) from error
-
-
-def _table(source: str | list[str] | None, sql: str | None, name: str) -> Source:
+def _table(source: str | list[str] | None, sql: str | None, name: str, budget: Budget = None) -> Source:
     from narrows.data.readers import read_table
     from narrows.data.table import Table
 
+    if budget is not None:
+        from narrows.data.spool import stream_of
+
+        stream = stream_of([source] if isinstance(source, str) else source or [], sql, name, *budget)
+        if stream is not None:
+            return Source(name, "table", stream, notes=list(stream.notes), format=Table())
     return Source(name, "table", read_table(source, sql=sql), format=Table())
 
 
-def _tables(files: list[Path], name: str) -> Source:
+def _listed(word: str) -> str | list[str]:
+    """A folder's table files; any other word as it is."""
+    folder = Path(word).expanduser()
+    return [str(p) for p in _table_files(folder)] or word if folder.is_dir() else word
+
+
+def _tables(files: list[Path], name: str, budget: Budget) -> Source:
     kinds = sorted({_suffix(p) for p in files})
     if len(kinds) > 1:
         raise UnreadableFile(
             f"the {len(files)} table files are of several kinds ({', '.join(kinds)}); give a pattern of one kind, such "
             f"as {str(files[0].parent / ('*' + kinds[0]))!r}"
         )
-    opened = _table([str(p) for p in files], None, name)
+    opened = _table([str(p) for p in files], None, name, budget)
     if len(files) > 1:
         opened.notes.append(f"{len(files)} table files were put together")
     return opened

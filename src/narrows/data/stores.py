@@ -110,3 +110,21 @@ def read_numpy(text: str) -> Any:
     return pa.table(
         [pa.array(array[:, j]) for j in range(array.shape[1])], names=[f"column{j}" for j in range(array.shape[1])]
     )
+
+
+def load_arrays(path: Path) -> dict[str, Any]:
+    """All arrays of a .npy or .npz file by name; that of a .npy file is named "".
+
+    Raises:
+        UnreadableFile: If it is damaged, or holds objects.
+    """
+    try:
+        loaded = np.load(path, allow_pickle=False)
+        if isinstance(loaded, np.ndarray):
+            return {"": loaded}
+        with loaded:
+            return {key: loaded[key] for key in loaded.files}
+    except Exception as error:  # numpy raises many kinds for damaged or pickled files
+        raise UnreadableFile(
+            f"{str(path)!r} cannot be read as arrays ({error}); write it with numpy.save or numpy.savez, no objects"
+        ) from error

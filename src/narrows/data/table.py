@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Annotated, Any, Literal
 
@@ -15,7 +15,7 @@ from torch import Tensor
 from narrows._part import Interval, Part
 from narrows._types import Layout, Rows
 from narrows.data.columns import LARGEST, Column, affine_parts, blank_cells
-from narrows.data.fitting import Choice, fit_column, in_words
+from narrows.data.fitting import Choice, fit_column, in_words, summary
 from narrows.data.frames import Container, Name, Opened, check_shape, close_table, column_name, open_table
 from narrows.errors import DataWarning, InvalidData, InvalidParameter, SavedModelError
 
@@ -74,26 +74,23 @@ class Table(Part, room="formats"):
         self.check()
         opened = open_table(raw)
         names: Sequence[Name] = opened.names if opened.names is not None else range(len(opened.cells))
-        missing = [c for c in self.categorical if c not in names]
-        if missing:
-            raise InvalidParameter(f"categorical={missing!r}: there is no such column among {list(names)!r}")
+        self.check_names(names)
         if all(blank_cells(c).all() for c in opened.cells):
             raise InvalidData("every cell of the table is blank (NaN, None or null): there is nothing to learn from")
         columns, notes = [], {note: list[Name]() for note in opened.notes}
-        for name, cells, native, domain in zip(names, opened.cells, opened.natives, _domains(likelihood, names)):
+        for name, cells, native, domain in zip(names, opened.cells, opened.natives, domains(likelihood, names)):
             choice = Choice(self, domain, name in self.categorical, opened.names is not None)
             column, said = fit_column(name, cells, native, choice)
             columns.append(column)
             for note in said:
                 notes.setdefault(note, []).append(name)
-        blank = [c.name for c in columns if c.kind == "blank"]
-        if blank:
-            warnings.warn(f"{in_words(blank)}: blank in every row, comes back blank", DataWarning, stacklevel=2)
-        fitted = TableFormat(tuple(columns), opened.container, opened.names is not None, likelihood, ())
-        if likelihood is not None:
-            likelihood.check_layout(fitted.layout)
-        words = [*_summary(fitted), *(f"{in_words(who)}: {note}" if who else note for note, who in notes.items())]
-        return TableFormat(tuple(columns), opened.container, opened.names is not None, likelihood, tuple(words))
+        return assemble(columns, notes, opened.container, opened.names is not None, likelihood)
+
+    def check_names(self, names: Sequence[Name]) -> None:
+        """Raise unless all columns that were named as categories are there."""
+        missing = [c for c in self.categorical if c not in names]
+        if missing:
+            raise InvalidParameter(f"categorical={missing!r}: there is no such column among {list(names)!r}")
 
 
 @dataclass(frozen=True)
@@ -340,7 +337,33 @@ class TableFormat:
             raise SavedModelError(f"the saved table format is damaged: {error!r}") from error
 
 
-def _domains(likelihood: Any, names: Sequence[Name]) -> list[str | None]:
+def assemble(
+    columns: Sequence[Column], notes: Mapping[str, Sequence[Name]], container: Container, named: bool, likelihood: Any
+) -> TableFormat:
+    """A table's format from its fitted columns.
+
+    Args:
+        columns: In their order.
+        notes: What is said, and of which columns; of none when it is said of the table.
+        container: What kind of table was given.
+        named: Whether its columns have names.
+        likelihood: The likelihood that was asked for, or None.
+    """
+    blank = [c.name for c in columns if c.kind == "blank"]
+    if blank:
+        warnings.warn(f"{in_words(blank)}: blank in every row, comes back blank", DataWarning, stacklevel=3)
+    fitted = TableFormat(tuple(columns), container, named, likelihood, ())
+    if likelihood is not None:
+        likelihood.check_layout(fitted.layout)
+    words = [
+        *summary(fitted.columns, likelihood),
+        *(f"{in_words(who)}: {note}" if who else note for note, who in notes.items()),
+    ]
+    return replace(fitted, notes=tuple(words))
+
+
+def domains(likelihood: Any, names: Sequence[Name]) -> list[str | None]:
+    """What each column's likelihood can describe; None to let the data choose."""
     if likelihood is None:
         return [None] * len(names)
     if likelihood.domain != "mixed":
@@ -350,30 +373,6 @@ def _domains(likelihood: Any, names: Sequence[Name]) -> list[str | None]:
             f"Mixed has {len(likelihood.columns)} likelihoods for a table of {len(names)} columns: give one per column"
         )
     return [part.domain for part in likelihood.columns]
-
-
-def _summary(fitted: TableFormat) -> list[str]:
-    kinds = [c.kind for c in fitted.columns]
-    plural = {"category": "categories", "datetime": "times", "blank": "blank"}
-    single = {"datetime": "time"}
-    counted = [
-        f"1 {single.get(k, k)}" if kinds.count(k) == 1 else f"{kinds.count(k)} {plural.get(k, k + 's')}"
-        for k in dict.fromkeys(kinds)
-    ]
-    width = len(kinds)
-    words = [f"{width} column{'s' if width > 1 else ''}: {', '.join(counted)}"]
-    blanks = [c.name for c in fitted.columns if 0 < c.blanks < 1]
-    if blanks:
-        words.append(f"{in_words(blanks)}: some cells are blank; the model neither sees nor is judged by them")
-    if fitted.given is None:
-        widths = fitted.layout.categories
-        if widths is None:
-            words.append("Gaussian likelihood: all columns are numbers")
-        elif all(widths):
-            words.append("categorical likelihood: all columns are categories")
-        else:
-            words.append("mixed likelihood: Gaussian for numbers and times, categorical for categories and booleans")
-    return words
 
 
 def _warn_unseen(column: Column, cell: Any, unseen: int, values: Any, blank: Any) -> None:

@@ -42,8 +42,7 @@ def tidy(table: Any, decimal_comma: bool = False) -> tuple[Any, list[str]]:
         if not (pa.types.is_string(column.type) or pa.types.is_large_string(column.type)):
             columns.append(column)
             continue
-        text = pc.utf8_trim_whitespace(column)
-        text = pc.if_else(pc.is_in(text, pa.array(MARKERS, text.type)), pa.scalar(None, text.type), text)
+        text = trimmed(column)
         number = _as_number(text)
         if number is None and decimal_comma:
             number = _as_number(pc.replace_substring(text, ",", ".", max_replacements=1))
@@ -55,6 +54,12 @@ def tidy(table: Any, decimal_comma: bool = False) -> tuple[Any, list[str]]:
                 notes.append(f"column {name!r}: read as dates{order}")
         columns.append(text if number is None else number)
     return pa.table(columns, names=table.column_names), notes
+
+
+def trimmed(text: Any) -> Any:
+    """Text without the spaces around it, blank where it stands for a blank."""
+    text = pc.utf8_trim_whitespace(text)
+    return pc.if_else(pc.is_in(text, pa.array(MARKERS, text.type)), pa.scalar(None, text.type), text)
 
 
 def _as_number(text: Any) -> Any:

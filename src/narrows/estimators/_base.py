@@ -18,9 +18,11 @@ from narrows import tasks
 from narrows._part import nested_params, replace_params
 from narrows._types import Rows
 from narrows.data import format_for
+from narrows.data.row_stream import RowStream
 from narrows.errors import InvalidData, InvalidParameter, NarrowsError
 from narrows.estimators._choose import Choices, default_parts, resolve
 from narrows.estimators._shared import check_params, describe_features, draw_seed
+from narrows.estimators._streams import open_data, prepared, streamed
 from narrows.models.autoencoder import AutoencoderModule, active_units
 from narrows.training import History, Loop, Player, Step, Training
 from narrows.training.loop import trainable
@@ -92,7 +94,8 @@ class BaseModel(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
 
         Args:
             X: n rows: an array ``(n, d)``, ``(n, h, w)`` or ``(n, h, w, c)``, a DataFrame (pandas, polars, pyarrow),
-                or a list of image files. Blanks are NaN, None or NaT.
+                or a list of image files; or the name of files, a folder or a pattern of them; or a `data.Stream`.
+                Blanks are NaN, None or NaT. What would take more than ``training.memory`` is read piece by piece.
             y: Ignored; here for scikit-learn's pipelines.
 
         Returns:
@@ -104,9 +107,14 @@ class BaseModel(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
             TrainingFailed: If training diverges again and again.
         """
         check_params(self)
-        format_, rows = self._open(X)
+        training = self._training()
+        X = open_data(X, training.memory)
         seed = self._seed()
-        parts = _split(rows, self._training(), seed)
+        streams = prepared(X, self.choices(), training, seed)
+        if streams is not None:
+            return self._learn(*streams, seed)
+        format_, rows = self._open(X)
+        parts = _split(rows, training, seed)
         del rows  # the parts are copies: without this, training would hold all rows twice
         return self._learn(format_, *parts, seed)
 
@@ -125,7 +133,7 @@ class BaseModel(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
             raise InvalidData(f"n_samples={len(rows)}: one sample is not enough to learn from; give at least 2 rows")
         return format_, rows
 
-    def _learn(self, format_: Any, train: Rows, validation: Rows | None, seed: int) -> Self:
+    def _learn(self, format_: Any, train: Rows | RowStream, validation: Rows | None, seed: int) -> Self:
         training = self._training()
         full = resolve(self.choices(), format_.layout, format_.likelihood())
         module = initial_module(full, format_.layout, seed)
@@ -154,7 +162,7 @@ class BaseModel(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
         layout: Any,
         training: Training,
         seed: int,
-        train: Rows,
+        train: Rows | RowStream,
         validation: Rows | None,
     ) -> History:
         assert choices.objective is not None
@@ -208,6 +216,7 @@ class BaseModel(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
         self._check_fitted()
         return self.format_.to_rows(X, owner=type(self).__name__)
 
+    @streamed
     def transform(self, X: Any) -> np.ndarray:
         """The code of every row.
 
@@ -238,6 +247,7 @@ class BaseModel(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
             raise InvalidData(f"codes have {self.module_.code_size} numbers each, not {codes.shape[1]}")
         return self.format_.from_values(tasks.decode(self.module_, torch.from_numpy(codes)))
 
+    @streamed
     def reconstruct(self, X: Any) -> Any:
         """What is left of every row after it was narrowed to its code; blanks come back filled.
 
@@ -264,6 +274,7 @@ class BaseModel(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
         """
         return self.reconstruct(X)
 
+    @streamed
     def score_samples(self, X: Any) -> np.ndarray:
         """Log p(x|z) of every row at its mean code, summed over its observed values.
 
@@ -389,6 +400,6 @@ def initial_module(choices: Choices, layout: Any, seed: int) -> AutoencoderModul
         return choices.build(layout)
 
 
-def _fit_prior(module: AutoencoderModule, rows: Rows, seed: int) -> None:
+def _fit_prior(module: AutoencoderModule, rows: Rows | RowStream, seed: int) -> None:
     codes = tasks.encode(module, rows.take(slice(PRIOR_ROWS)))
     module.prior.fit_codes(codes.double().numpy(), seed)  # type: ignore[operator]

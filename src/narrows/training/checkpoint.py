@@ -17,11 +17,12 @@ from torch import Tensor
 from narrows import files
 from narrows._types import Rows
 from narrows.errors import TrainingFailed
+from narrows.training.source import Source
 
 NAME = "checkpoint.json"
 
 
-def fingerprint(words: str, rows: Rows) -> str:
+def fingerprint(words: str, rows: Rows | Source) -> str:
     """A short name for a run: equal for equal configurations and equal data.
 
     Args:
@@ -32,6 +33,9 @@ def fingerprint(words: str, rows: Rows) -> str:
         16 hexadecimal digits.
     """
     digest = hashlib.sha256(words.encode())
+    if not isinstance(rows, Rows):
+        digest.update(rows.fingerprint().encode())
+        return digest.hexdigest()[:16]
     for name, tensor in sorted(rows.tensors().items()):
         digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
         plain = tensor.detach().cpu().contiguous().numpy()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
@@ -28,6 +28,7 @@ from narrows.training.progress import Progress
 from narrows.training.ranks import ranks_for
 from narrows.training.seeds import hash_seed, same_threads, seeded
 from narrows.training.settings import Training
+from narrows.training.source import Source, batches, indexed
 
 CHECK_EVERY = 50  # steps between looks at whether everything is still finite
 ROLLBACKS = 12  # halvings of the learning rate before giving up
@@ -86,18 +87,19 @@ class Loop:
         self.seed = seed
         self.watch = watch
         self.after_step = after_step
-        # neither where a run is kept nor who shares its work makes it another run
-        aside = {"checkpoint": None, "checkpoint_every": 0, "verbose": None, "devices": None, "nodes": None}
+        # neither where a run is kept nor who shares its work, or how much of the data lies in memory, makes it another
+        aside = {"checkpoint": None, "checkpoint_every": 0, "verbose": None}
+        aside |= {"memory": None, "devices": None, "nodes": None}
         self.words = f"{words} {training.set_params(**aside)!r} {seed}"
         self.ranks = ranks_for(training)
         self.device = training.resolve_device()
         self.history = History()
 
-    def fit(self, rows: Rows, validation: Rows | None = None) -> History:
+    def fit(self, rows: Rows | Source, validation: Rows | None = None) -> History:
         """Train on ``rows``; keep the weights that were best on ``validation``.
 
         Args:
-            rows: Training rows, B of them.
+            rows: Training rows, B of them; or a source of them, when they are more than memory holds.
             validation: Rows that are only looked at. None: the last weights are kept.
 
         Returns:
@@ -122,7 +124,7 @@ class Loop:
             checkpoints = Checkpoints(training.checkpoint, fingerprint(self.words, rows))
         with seeded(self.seed), same_threads():
             self.module.to(self.device)
-            self.rows = rows.to(self.device)
+            self.rows = rows.to(self.device) if isinstance(rows, Rows) else rows
             self.validation = None if validation is None or len(validation) == 0 else validation.to(self.device)
             self._begin(self.ranks.agree(checkpoints.load) if checkpoints else None)
             with Progress(self.total, training.verbose) as self.progress:
@@ -172,13 +174,14 @@ class Loop:
 
     def _train(self, checkpoints: Checkpoints | None) -> None:
         saved_at = time.perf_counter()
-        order, of_epoch = None, -1
+        coming: Iterator[Rows] = iter(())
+        of_epoch = -1
         self.module.train()
         while self.step < self.total:
             epoch, place = divmod(self.step, self.steps)
             if epoch != of_epoch:
-                order, of_epoch = self._order(epoch), epoch
-            self._step(order[place * self.batch : (place + 1) * self.batch])  # type: ignore[index]
+                coming, of_epoch = self._batches(epoch, place), epoch
+            self._step(next(coming).tensors())
             if self.step % self.interval and self.step % CHECK_EVERY and self.step < self.total and not self._late():
                 continue
             if not self._healthy():
@@ -200,9 +203,12 @@ class Loop:
             f"the time budget of {self.training.time_budget:g} s was used" if over else "all epochs were trained"
         )
 
-    def _step(self, index: Tensor) -> None:
-        index = self.ranks.own(index)
-        batch = {name: tensor.index_select(0, index) for name, tensor in self.rows.tensors().items()}
+    def _batches(self, epoch: int, place: int) -> Iterator[Rows]:
+        if isinstance(self.rows, Rows):
+            return indexed(self.rows, self._order(epoch), self.batch, place, self.ranks.own)
+        return batches(self.rows, self.seed, epoch, self.batch, place, self.device, self.ranks.rank, self.ranks.size)
+
+    def _step(self, batch: dict[str, Tensor]) -> None:
         epoch = torch.tensor(self.step / self.steps, dtype=torch.float32, device=self.device)
         rate = self.training.learning_rate * self.scale * self.training.factor(self.step, self.total)
         for number, (player, optimiser) in enumerate(zip(self.players, self.optimisers, strict=True)):
@@ -211,7 +217,7 @@ class Loop:
             for group in optimiser.param_groups:
                 group["lr"] = rate
             optimiser.zero_grad(set_to_none=True)
-            with self._precision(), self.ranks.noise(len(index)):
+            with self._precision(), self.ranks.noise(len(batch["values"])):
                 result = self.wrapped[number](batch, epoch)
             self.ranks.backward(result["loss"])
             if self.training.clip is not None:

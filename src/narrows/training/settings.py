@@ -35,6 +35,8 @@ class Training(Part, room="training"):
             started, else one. More than one without ``torchrun`` starts the script again for each.
         nodes: Machines that train together, each started by ``torchrun``. None: as ``torchrun`` says, else one.
         precision: ``"float32"`` or ``"bfloat16"`` (mixed precision: weights stay in float32).
+        memory: What data may take in memory, such as ``"1GiB"``: files that would take more are read piece by piece.
+            None: half of this machine's memory.
         checkpoint: Folder for checkpoints. A run that was killed goes on from there, bit by bit as if nothing had
             happened, when the same fit is called again with the same ``random_state`` (a number: None is another run
             every time). The folder is emptied when training ends.
@@ -56,6 +58,7 @@ class Training(Part, room="training"):
     devices: Annotated[int, AtLeastOne] | None = None
     nodes: Annotated[int, AtLeastOne] | None = None
     precision: Literal["float32", "bfloat16"] = "float32"
+    memory: int | str | None = None
     checkpoint: str | None = None
     checkpoint_every: Annotated[float, Interval(0)] = 30.0
     verbose: bool | int | None = None

@@ -1,0 +1,48 @@
+"""What the loop asks of rows that are not all in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Protocol, runtime_checkable
+
+import torch
+from torch import Tensor
+
+from narrows._types import Rows
+
+
+@runtime_checkable
+class Source(Protocol):
+    """Rows that come in shuffled windows (`narrows.data.row_stream.RowStream` is one)."""
+
+    def __len__(self) -> int:
+        """How many rows an epoch has."""
+
+    def fingerprint(self) -> str:
+        """A short name that other rows would not have."""
+
+    def epoch(
+        self, seed: int, epoch: int, batch: int, first: int = 0, *, rank: int = 0, world: int = 1
+    ) -> Iterator[Rows]:
+        """The rows of one epoch from the batch ``first`` on, some whole batches at a time.
+
+        What comes is a function of the arguments alone, so that there is no state of reading to keep.
+        """
+
+
+def batches(
+    source: Source, seed: int, epoch: int, batch: int, first: int, device: torch.device, rank: int = 0, world: int = 1
+) -> Iterator[Rows]:
+    """One process's share of the batches of one epoch, from the batch ``first`` on."""
+    size = batch // world
+    for rows in source.epoch(seed, epoch, batch, first, rank=rank, world=world):
+        there = rows.to(device)
+        for start in range(0, len(there), size):
+            yield there.take(slice(start, start + size))
+
+
+def indexed(rows: Rows, order: Tensor, batch: int, first: int, own: Callable[[Tensor], Tensor]) -> Iterator[Rows]:
+    """The batches of rows in memory, in an order, from the batch ``first`` on; of each what ``own`` leaves."""
+    for start in range(first * batch, len(order), batch):
+        index = own(order[start : start + batch])
+        yield rows.map(lambda tensor, index=index: tensor.index_select(0, index))  # type: ignore[misc]

@@ -23,8 +23,10 @@ from narrows.training.checkpoint import (
     optimiser_tensors,
     pick,
 )
+from narrows.training.gather import Gather
 from narrows.training.history import History
 from narrows.training.progress import Progress
+from narrows.training.replay import Gradients
 from narrows.training.seeds import hash_seed, same_threads, seeded
 from narrows.training.settings import Training
 
@@ -111,9 +113,10 @@ class Loop:
         checkpoints = None
         if training.checkpoint is not None:
             checkpoints = Checkpoints(training.checkpoint, fingerprint(self.words, rows))
-        with seeded(self.seed), same_threads():
+        with seeded(self.seed), same_threads(self._threads(rows)):
             self.module.to(self.device)
             self.rows = rows.to(self.device)
+            self.gather = Gather(self.rows)
             self.validation = None if validation is None or len(validation) == 0 else validation.to(self.device)
             self._begin(checkpoints.load() if checkpoints else None)
             with Progress(self.total, training.verbose) as self.progress:
@@ -136,7 +139,9 @@ class Loop:
 
     def _begin(self, saved: tuple[dict[str, Tensor], dict[str, Any]] | None) -> None:
         self.optimisers = [self.training.make_optimiser(p.parameters) for p in self.players]
+        self.gradients = [Gradients(p.step, p.parameters, self._precision) for p in self.players]
         self.step = 0
+        self.epoch = torch.zeros((), device=self.device)
         self.scale = 1.0
         self.rollbacks = 0
         self.planned = self.training.time_budget is None
@@ -190,33 +195,28 @@ class Loop:
         )
 
     def _step(self, index: Tensor) -> None:
-        batch = {name: tensor.index_select(0, index) for name, tensor in self.rows.tensors().items()}
-        epoch = torch.tensor(self.step / self.steps, dtype=torch.float32, device=self.device)
+        batch = self.gather(index)
+        epoch = self.epoch.fill_(self.step / self.steps)
         rate = self.training.learning_rate * self.scale * self.training.factor(self.step, self.total)
         for number, (player, optimiser) in enumerate(zip(self.players, self.optimisers, strict=True)):
             if self.step % player.every:
                 continue
-            for group in optimiser.param_groups:
-                group["lr"] = rate
-            optimiser.zero_grad(set_to_none=True)
-            with self._precision():
-                result = player.step(batch, epoch)
-            result["loss"].backward()
-            if self.training.clip is not None:
-                nn.utils.clip_grad_norm_(player.parameters, self.training.clip)
-            optimiser.step()
-            self._add(number, result)
+            gradients = self.gradients[number]
+            values = gradients(batch, epoch)
+            with torch.inference_mode(gradients.replayed):
+                if self.training.clip is not None:
+                    nn.utils.clip_grad_norm_(player.parameters, self.training.clip)
+                optimiser.move(rate)
+                if number == 0:
+                    self._add(gradients.names, values)
         if self.after_step is not None:
             self.after_step()
         self.step += 1
 
-    def _add(self, number: int, result: dict[str, Tensor]) -> None:
+    def _add(self, names: list[str], values: Tensor) -> None:
         """Sum up the losses on the device: reading them at every step would make a GPU wait."""
-        if number:
-            return
-        values = torch.stack([v.detach().float() for v in result.values()])
         if self.sums is None:
-            self.names, self.sums, self.count = list(result), values, 1
+            self.names, self.sums, self.count = names, values, 1
         else:
             self.sums, self.count = self.sums + values, self.count + 1
 
@@ -224,6 +224,10 @@ class Loop:
         if self.training.precision == "float32":
             return nullcontext()
         return torch.autocast(self.device.type, dtype=torch.bfloat16)
+
+    def _threads(self, rows: Rows) -> int | None:
+        parameters = sum(p.numel() for player in self.players for p in player.parameters)
+        return self.training.threads(parameters, rows.values[0].numel(), self.batch)
 
     def _order(self, epoch: int) -> Tensor:
         """Which rows come when: a pure function of seed and epoch, so that there is no loader state to save."""
@@ -259,9 +263,10 @@ class Loop:
 
     def _healthy(self) -> bool:
         """Whether losses and weights are finite. The one place where the host waits for the device."""
-        finite = [] if self.sums is None else [torch.isfinite(self.sums).all()]
-        finite += [torch.isfinite(p).all() for player in self.players for p in player.parameters]
-        return bool(torch.stack(finite).all())
+        norms = list(torch._foreach_norm([p.detach() for player in self.players for p in player.parameters]))
+        if self.sums is not None:
+            norms.append(self.sums.norm())
+        return bool(torch.isfinite(torch.stack(norms)).all())
 
     def _snapshot(self) -> list[dict[str, Tensor]]:
         states = [self.module.state_dict(), *(optimiser_tensors(o) for o in self.optimisers)]

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import torch
 
 from narrows._part import Interval, Part, Positive
+from narrows.training.optimisers import SGD, FusedAdam
 
 AtLeastOne = Interval(1)
+SHARED_WORK = 2e7  # floating-point operations per step below which waiting for other threads costs more than they save
+SHARED_NUMBERS = 32_768  # torch itself computes fewer elements than this on one thread
 
 
 class Training(Part, room="training"):
@@ -86,12 +89,21 @@ class Training(Part, room="training"):
             return (step + 1) / warm
         return 0.5 * (1 + math.cos(math.pi * (step - warm) / max(1, steps - warm))) + 1e-4
 
-    def make_optimiser(self, parameters: Iterable[torch.Tensor]) -> torch.optim.Optimizer:
+    def make_optimiser(self, parameters: Iterable[torch.Tensor]) -> FusedAdam | SGD:
         """The optimiser for some parameters."""
-        params: list[Any] = list(parameters)
         if self.optimiser == "sgd":
-            return torch.optim.SGD(
-                params, self.learning_rate, momentum=0.9, nesterov=True, weight_decay=self.weight_decay
-            )
-        kind = torch.optim.Adam if self.optimiser == "adam" else torch.optim.AdamW
-        return kind(params, self.learning_rate, weight_decay=self.weight_decay, fused=True)
+            return SGD(parameters, self.learning_rate, self.weight_decay)
+        return FusedAdam(parameters, self.learning_rate, self.weight_decay, decoupled=self.optimiser == "adamw")
+
+    def threads(self, parameters: int, elements: int, batch: int) -> int | None:
+        """How many threads to compute with: one where the work of a step is too small to share out.
+
+        Args:
+            parameters: How many numbers are trained.
+            elements: How many numbers a row has.
+            batch: Rows per step.
+
+        Returns:
+            1, or None for as many as torch is set to.
+        """
+        return 1 if 6 * parameters * batch < SHARED_WORK and elements * batch < SHARED_NUMBERS else None

@@ -44,7 +44,10 @@ ROUGH = networks.Dense(widths=(8, 6), activation="relu", dropout=0.2, normalisat
 CASES = {
     "plain": (narrows.Autoencoder(2, network=SMALL), table),
     "adamw": (narrows.Autoencoder(2, network=SMALL, training=SHORT.set_params(optimiser="adamw")), table),
-    "sgd, clipped": (narrows.Autoencoder(2, network=SMALL, training=SHORT.set_params(optimiser="sgd", clip=1.0)), table),
+    "sgd, clipped": (
+        narrows.Autoencoder(2, network=SMALL, training=SHORT.set_params(optimiser="sgd", clip=1.0)),
+        table,
+    ),
     "decayed, clipped": (
         narrows.Autoencoder(2, network=SMALL, training=SHORT.set_params(weight_decay=0.1, clip=0.5)),
         table,

@@ -113,7 +113,7 @@ class Loop:
         checkpoints = None
         if training.checkpoint is not None:
             checkpoints = Checkpoints(training.checkpoint, fingerprint(self.words, rows))
-        with seeded(self.seed), same_threads(self._threads(rows)):
+        with checkpoints or nullcontext(), seeded(self.seed), same_threads(self._threads(rows)):
             self.module.to(self.device)
             self.rows = rows.to(self.device)
             self.gather = Gather(self.rows)
@@ -131,8 +131,8 @@ class Loop:
                         stacklevel=2,
                     )
             self._finish()
-        if checkpoints:
-            checkpoints.clear()
+            if checkpoints:
+                checkpoints.clear()
         return self.history
 
     # --- beginning and end -----------------------------------------------------------------------------------
@@ -140,6 +140,7 @@ class Loop:
     def _begin(self, saved: tuple[dict[str, Tensor], dict[str, Any]] | None) -> None:
         self.optimisers = [self.training.make_optimiser(p.parameters) for p in self.players]
         self.gradients = [Gradients(p.step, p.parameters, self._precision) for p in self.players]
+        self.precision = self.training.resolve_precision()
         self.step = 0
         self.epoch = torch.zeros((), device=self.device)
         self.scale = 1.0
@@ -221,7 +222,7 @@ class Loop:
             self.sums, self.count = self.sums + values, self.count + 1
 
     def _precision(self) -> AbstractContextManager[Any]:
-        if self.training.precision == "float32":
+        if self.precision == "float32":
             return nullcontext()
         return torch.autocast(self.device.type, dtype=torch.bfloat16)
 
@@ -376,7 +377,7 @@ class Loop:
             torch.cuda.set_rng_state(tensors["random_cuda"], self.device)
 
 
-SCALARS = ("step", "total", "scale", "rollbacks", "planned", "best_value", "elapsed", "names", "count")
+SCALARS = ("step", "total", "scale", "rollbacks", "planned", "best_value", "elapsed", "names", "count", "precision")
 
 
 def trainable(*modules: Iterable[nn.Module] | nn.Module) -> list[Tensor]:

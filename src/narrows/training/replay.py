@@ -245,9 +245,7 @@ class Recorder(TorchDispatchMode):
             self.refused = f"{func} depends on the numbers it meets"
         return call.result
 
-    def tape(
-        self, batch: dict[str, Tensor], epoch: Tensor, values: Tensor, gradients: Sequence[Tensor | None]
-    ) -> Tape:
+    def tape(self, batch: dict[str, Tensor], epoch: Tensor, values: Tensor, gradients: Sequence[Tensor | None]) -> Tape:
         """What was written down, as a function of the batch and the epoch."""
         sheet = Sheet({_place(t) for call in self.calls for t in _storages(call)}, [*batch.values(), epoch])
         for call in self.calls:

@@ -33,7 +33,9 @@ class Training(Part, room="training"):
         time_budget: Seconds of training at most. The number of steps is planned from the speed of the first ones, and
             the plan is kept in checkpoints, so that a resumed run stays the same run. None: no limit.
         device: ``"auto"`` (a GPU when there is one), ``"cpu"``, ``"cuda"``, ``"cuda:1"``, …
-        precision: ``"float32"`` or ``"bfloat16"`` (mixed precision: weights stay in float32).
+        precision: ``"float32"``, ``"bfloat16"`` (mixed precision: weights stay in float32) or ``"auto"`` (bfloat16 where
+            the device has matrix units for it, so results differ between machines; a resumed run stays with what it
+            began with).
         checkpoint: Folder for checkpoints. A run that was killed goes on from there, bit by bit as if nothing had
             happened, when the same fit is called again with the same ``random_state`` (a number: None is another run
             every time). The folder is emptied when training ends.
@@ -52,7 +54,7 @@ class Training(Part, room="training"):
     patience: Annotated[int, AtLeastOne] | None = None
     time_budget: Annotated[float, Positive] | None = None
     device: str = "auto"
-    precision: Literal["float32", "bfloat16"] = "float32"
+    precision: Literal["float32", "bfloat16", "auto"] = "float32"
     checkpoint: str | None = None
     checkpoint_every: Annotated[float, Interval(0)] = 30.0
     verbose: bool | int | None = None
@@ -64,6 +66,16 @@ class Training(Part, room="training"):
         if self.device == "auto":
             return torch.device("cuda" if torch.cuda.is_available() else "cpu")
         return torch.device(self.device)
+
+    def resolve_precision(self) -> str:
+        """``"float32"`` or ``"bfloat16"``."""
+        if self.precision != "auto":
+            return self.precision
+        if self.resolve_device().type == "cuda":
+            units = torch.cuda.get_device_capability(self.resolve_device()) >= (8, 0)
+        else:
+            units = self.resolve_device().type == "cpu" and torch.cpu._is_amx_tile_supported()
+        return "bfloat16" if units else "float32"
 
     def plan(self, n: int) -> tuple[int, int, int]:
         """Batch size, steps per epoch and epochs for ``n`` training rows.

@@ -3,14 +3,15 @@
     python -m benchmarks.speed --data DIR --torch PYTHON --jax PYTHON [--cases dense,tiny] [--trials 5] [--clock cpu]
 
 ``DIR`` holds ``mnist/*.gz`` and ``tables/banknote_authentication.csv``. ``PYTHON`` are the interpreters of the peers'
-environments (benchmarks/peers-speed.txt). Every contender has a process of its own with one thread; they take turns, one
-trial each, so that a busy machine is as bad for all. Same network, same batch, same data, Adam at 0.001. Prints Markdown
-tables; what was measured is kept in RESULTS.md.
+environments (benchmarks/peers-speed.txt). Every contender has a process of its own with one thread; they take turns,
+one trial each, so that a busy machine is as bad for all. Same network, same batch, same data, Adam at 0.001. Prints
+Markdown tables; what was measured is kept in RESULTS.md.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import os
 import statistics
@@ -18,6 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -69,34 +71,60 @@ def data(name: str, folder: Path) -> tuple[np.ndarray, np.ndarray]:
     return train[:rows].reshape(-1, *shape), test[:1_000].reshape(-1, *shape)
 
 
+def products(widths: tuple[int, ...], batch: int, first: bool = True) -> list[Callable[[], Any]]:
+    """The matrix products of dense layers, forward and backward; a first layer needs no gradient of its input."""
+    import torch
+
+    found: list[Callable[[], Any]] = []
+    for i, (a, b) in enumerate(itertools.pairwise(widths)):
+        x, w, y = torch.randn(batch, a), torch.randn(a, b), torch.randn(batch, b)
+        found += [lambda x=x, w=w: torch.mm(x, w), lambda x=x, y=y: torch.mm(x.T, y)]
+        if i or not first:
+            found.append(lambda y=y, w=w: torch.mm(y, w.T))
+    return found
+
+
+def convolutions(batch: int) -> list[Callable[[], Any]]:
+    """The convolutions of the convolutional case, forward and backward, channels last."""
+    import torch
+    import torch.nn.functional as F
+
+    layers = [(1, 16, 28, 2), (16, 32, 14, 2), (32, 64, 7, 2), (64, 64, 4, 1), (64, 32, 7, 1), (32, 16, 14, 1)]
+    found: list[Callable[[], Any]] = []
+    for i, (a, b, size, stride) in enumerate([*layers, (16, 1, 28, 1)]):
+        x, w = (torch.randn(*s).to(memory_format=torch.channels_last) for s in ((batch, a, size, size), (b, a, 3, 3)))
+        y = F.conv2d(x, w, None, stride, 1)
+        settings = [b], [stride] * 2, [1, 1], [1, 1], False, [0, 0], 1, [i > 0, True, False]
+        found.append(lambda x=x, w=w, stride=stride: F.conv2d(x, w, None, stride, 1))
+        found.append(lambda x=x, w=w, y=y, s=settings: torch.ops.aten.convolution_backward(y, x, w, *s))
+    return found
+
+
 def floor(name: str, clock: str) -> float:
-    """Samples per second if nothing but a dense case's matrix products took time: three for each layer, on one thread."""
+    """Samples per second if only the case's matrix products and convolutions took time, on one thread."""
     import torch
 
     torch.set_num_threads(1)
     tick = time.process_time if clock == "cpu" else time.perf_counter
-    widths = {"dense": (784, 256, 64, 256, 784), "tiny": (4, 6, 4, 2, 4, 6, 4), "wide": (30, 64, 16, 64, 30)}[name]
     batch = CASES[name]["batch"]
-    pairs = [
-        (torch.randn(batch, a), torch.randn(a, b), torch.randn(batch, b))
-        for a, b in zip(widths, widths[1:], strict=False)
-    ]
-
-    def step() -> None:
-        for i, (x, w, y) in enumerate(pairs):
-            torch.mm(x, w)
-            torch.mm(x.T, y)
-            if i:  # no gradient of the data is wanted
-                torch.mm(y, w.T)
-
-    step()
+    chains = {
+        "dense": [(784, 256, 64, 256, 784)],
+        "tiny": [(4, 6, 4, 2, 4, 6, 4)],
+        "wide": [(30, 64, 16, 64, 30)],
+        "vae": [(784, 512, 32), (16, 512, 784)],
+        "conv": [(1024, 32), (32, 1024)],
+    }[name]
+    todo = [one for i, chain in enumerate(chains) for one in products(chain, batch, name != "conv" and i == 0)]
+    todo += convolutions(batch) if name == "conv" else []
+    repeats = 5 if name == "conv" else 50
     times = []
-    for _ in range(9):
+    for _ in range(10):
         begun = tick()
-        for _ in range(50):
-            step()
-        times.append((tick() - begun) / 50)
-    return float(batch / statistics.median(times))
+        for _ in range(repeats):
+            for one in todo:
+                one()
+        times.append((tick() - begun) / repeats)
+    return float(batch / statistics.median(times[1:]))
 
 
 class Worker:
@@ -105,7 +133,7 @@ class Worker:
     def __init__(self, python: str, contender: str, case: str, path: str, clock: str) -> None:
         root = Path(__file__).parent.parent
         env = os.environ | {"PYTHONPATH": str(root / "src"), "OMP_NUM_THREADS": "1"}
-        self.log = tempfile.TemporaryFile("w+")
+        self.log = tempfile.TemporaryFile("w+")  # noqa: SIM115
         self.process = subprocess.Popen(
             [python, str(PEERS), contender, case, path, clock],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.log, text=True, env=env,
@@ -113,7 +141,8 @@ class Worker:
 
     def trial(self) -> dict[str, Any] | None:
         """One trial; None when the process has died."""
-        assert self.process.stdin is not None and self.process.stdout is not None
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
         try:
             self.process.stdin.write("trial\n")
             self.process.stdin.flush()
@@ -161,7 +190,7 @@ def measure(name: str, options: argparse.Namespace) -> dict[str, list[dict[str, 
 
 
 def summary(name: str, trials: list[dict[str, Any]]) -> dict[str, float]:
-    """Medians over trials: samples per second after the first half of the epochs, seconds to the target, memory, error."""
+    """Medians over trials: samples per second in the second half of the epochs, seconds to the target, error."""
     case = CASES[name]
     rates, reached = [], []
     size = case["rows"] // case["batch"] * case["batch"]
@@ -208,9 +237,8 @@ def main() -> None:
                 f"| {n} | {s['rate']:,.0f} ({s['low']:,.0f}–{s['high']:,.0f}) | {own['rate'] / s['rate']:.2f} × | "
                 f"{reached} | {s['error']:.4g} | {s['memory']:,.0f} |"
             )
-        if name not in ("conv", "vae"):
-            bound = floor(name, options.clock)
-            print(f"\nMatrix products alone: {bound:,.0f} samples/s; narrows reaches {own['rate'] / bound:.0%}.")
+        bound = floor(name, options.clock)
+        print(f"\nProducts and convolutions alone: {bound:,.0f} samples/s; narrows reaches {own['rate'] / bound:.0%}.")
         for n, words in found.items():
             if isinstance(words, str):
                 print(f"\n{n}: {words}")

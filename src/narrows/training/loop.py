@@ -20,7 +20,6 @@ from narrows.training.checkpoint import (
     fingerprint,
     flatten,
     load_optimiser,
-    optimiser_tensors,
     pick,
 )
 from narrows.training.gather import Gather
@@ -29,6 +28,7 @@ from narrows.training.progress import Progress
 from narrows.training.replay import Gradients
 from narrows.training.seeds import hash_seed, same_threads, seeded
 from narrows.training.settings import Training
+from narrows.training.snapshot import Snapshot
 
 CHECK_EVERY = 50  # steps between looks at whether everything is still finite
 ROLLBACKS = 12  # halvings of the learning rate before giving up
@@ -154,7 +154,7 @@ class Loop:
         self.count = 0
         if saved is not None:
             self._restore(*saved)
-        self.good = self._snapshot()
+        self.good = Snapshot(self.module, self.optimisers)
         self.started = time.perf_counter() - self.elapsed
 
     def _finish(self) -> None:
@@ -162,6 +162,8 @@ class Loop:
             self.module.load_state_dict(self.best)
         elif self.history.rows:
             self.history.best_epoch = int(self.history.rows[-1]["epoch"])
+        for gradients in self.gradients:
+            gradients.clear()
         self.module.eval()
 
     # --- steps -----------------------------------------------------------------------------------------------
@@ -184,7 +186,7 @@ class Loop:
             recorded = self.step % self.interval == 0 or self.step >= self.total
             if recorded and self.sums is not None and self._record():
                 return
-            self.good = self._snapshot()
+            self.good.take()
             if checkpoints and time.perf_counter() - saved_at >= self.training.checkpoint_every:
                 self._save(checkpoints)
                 saved_at = time.perf_counter()
@@ -269,19 +271,13 @@ class Loop:
             norms.append(self.sums.norm())
         return bool(torch.isfinite(torch.stack(norms)).all())
 
-    def _snapshot(self) -> list[dict[str, Tensor]]:
-        states = [self.module.state_dict(), *(optimiser_tensors(o) for o in self.optimisers)]
-        return [{name: tensor.detach().clone() for name, tensor in state.items()} for state in states]
-
     def _roll_back(self) -> None:
         epoch = self.step // self.steps + 1
         self.rollbacks += 1
         rate = self.training.learning_rate * self.scale
         self.scale /= 2
         self.sums = None
-        self.module.load_state_dict(self.good[0])
-        for optimiser, state in zip(self.optimisers, self.good[1:], strict=True):
-            load_optimiser(optimiser, state)
+        self.good.put_back()
         if self.rollbacks > ROLLBACKS:
             raise TrainingFailed(
                 f"training diverged {self.rollbacks} times, the last time in epoch {epoch}, with a learning rate of "
@@ -346,8 +342,9 @@ class Loop:
 
     def _save(self, checkpoints: Checkpoints) -> None:
         self.elapsed = time.perf_counter() - self.started
-        tensors = flatten("module", self.good[0])
-        for number, moments in enumerate(self.good[1:]):
+        module, *optimisers = self.good.states
+        tensors = flatten("module", module)
+        for number, moments in enumerate(optimisers):
             tensors |= flatten(f"optimiser{number}", moments)
         tensors |= flatten("best", self.best or {})
         tensors["random"] = torch.get_rng_state()

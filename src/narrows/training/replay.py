@@ -23,9 +23,15 @@ from torch.utils._pytree import tree_flatten, tree_map_only
 AFTER = 50  # steps after which a recording pays: it costs about as much as thirty ordinary steps of a small network
 
 # what these give depends on shapes alone
-FILLED = set("ones_like zeros_like full_like new_ones new_zeros new_full ones zeros full arange scalar_tensor".split())
+FILLED = {
+    "ones_like", "zeros_like", "full_like", "new_ones", "new_zeros", "new_full", "ones", "zeros", "full", "arange",
+    "scalar_tensor",
+}  # fmt: skip
 # Python's own bindings of these parse their arguments in half the time
-DIRECT = set("add addmm bmm cat div exp mean mm mul neg pow sigmoid stack sub sum t tanh unsqueeze where".split())
+DIRECT = {
+    "add", "addmm", "bmm", "cat", "div", "exp", "mean", "mm", "mul", "neg", "pow", "sigmoid", "stack", "sub", "sum",
+    "t", "tanh", "unsqueeze", "where",
+}  # fmt: skip
 METHODS = {"view", "expand"}
 
 
@@ -78,8 +84,12 @@ class Gradients:
         self._set(gradients)
         return values
 
-    def _ordinary(self, batch: dict[str, Tensor], epoch: Tensor) -> Tensor:
+    def clear(self) -> None:
+        """Leave no gradients behind: those of a replay cannot be added to outside inference mode."""
         self._set([None] * len(self.parameters))
+
+    def _ordinary(self, batch: dict[str, Tensor], epoch: Tensor) -> Tensor:
+        self.clear()
         result = self._forward(batch, epoch)
         result["loss"].backward()  # type: ignore[no-untyped-call]
         return _values(result)
@@ -114,6 +124,7 @@ class Gradients:
         before = _everything(buffers, device)
         values = self._ordinary(batch, epoch)
         gradients = [p.grad for p in self.parameters]
+        replaced = any(a is not b for a, b in zip(buffers, self.step.buffers(), strict=True))
         after = _everything(buffers, device)
         _restore(buffers, device, before)
         try:
@@ -122,7 +133,7 @@ class Gradients:
         except (RuntimeError, TypeError, NotImplementedError):
             same = False
         _restore(buffers, device, after)
-        self.wanted = self.tape.checked = same
+        self.wanted = self.tape.checked = same and not replaced
         return values
 
 
@@ -288,7 +299,7 @@ class Sheet:
         if call.lasting:
             self._keep(call, new)
         elif new:
-            steady = bool(places) and all(p in self.frozen for p in places) or call.name in FILLED
+            steady = call.name in FILLED or (bool(places) and all(p in self.frozen for p in places))
             untouched = all(t.untyped_storage().data_ptr() not in self.written for t in new)
             if steady and untouched:
                 self.frozen.update(_place(t) for t in new)

@@ -33,9 +33,9 @@ class Training(Part, room="training"):
         time_budget: Seconds of training at most. The number of steps is planned from the speed of the first ones, and
             the plan is kept in checkpoints, so that a resumed run stays the same run. None: no limit.
         device: ``"auto"`` (a GPU when there is one), ``"cpu"``, ``"cuda"``, ``"cuda:1"``, …
-        precision: ``"float32"``, ``"bfloat16"`` (mixed precision: weights stay in float32) or ``"auto"`` (bfloat16 where
-            the device has matrix units for it, so results differ between machines; a resumed run stays with what it
-            began with).
+        precision: ``"float32"``, ``"bfloat16"`` (mixed precision: weights stay in float32) or ``"auto"`` (bfloat16
+            where the device has matrix units for it, so results differ between machines; a resumed run stays with what
+            it began with).
         checkpoint: Folder for checkpoints. A run that was killed goes on from there, bit by bit as if nothing had
             happened, when the same fit is called again with the same ``random_state`` (a number: None is another run
             every time). The folder is emptied when training ends.

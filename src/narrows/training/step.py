@@ -67,7 +67,7 @@ class Step(nn.Module):
 
     @property
     def pure(self) -> bool:
-        """Whether every call is the same operations: so for all that torch and this project wrote, unknown of others."""
+        """Whether every call is the same operations: so for what torch and this project wrote, unknown of others."""
         parts = [*self.modules(), *_parts((self.objective, self.corruption, *self.penalties.values()))]
         return all(type(part).__module__.split(".")[0] in ("narrows", "torch") for part in parts)
 

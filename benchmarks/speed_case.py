@@ -41,7 +41,7 @@ class Case:
             self.train, self.validation = data["train"], data["validation"]
             self.batch, self.epochs = int(data["batch"]), int(data["epochs"])
         self.name = name
-        self.images = name == "conv"
+        self.images, self.pixels = name == "conv", name in ("conv", "dense", "vae")
         self.activation = "tanh" if name == "tiny" else "relu"
         # hidden widths of the encoder, then the code
         self.widths = {"dense": (256, 64), "tiny": (6, 4, 2), "vae": (512, 16), "conv": (32,), "wide": (64, 16)}[name]

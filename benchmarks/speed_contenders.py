@@ -12,10 +12,10 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import resource
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
     os.environ[name] = "1"
@@ -49,7 +49,9 @@ def main() -> None:
         watch = Watch(case.validation, case.epochs, tick)
         with contextlib.suppress(Finished):
             CONTENDERS[contender](case, watch)
-        memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        # getrusage would count the memory of the process that started this one
+        status = Path("/proc/self/status").read_text()
+        memory = int(status.split("VmHWM:")[1].split()[0]) / 1024
         print(json.dumps({"seen": watch.seen, "memory": memory}), flush=True)
 
 

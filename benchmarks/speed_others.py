@@ -65,6 +65,8 @@ def ours(case: Case, watch: Watch, **settings: Any) -> None:
     from narrows.training import Loop, Training
 
     torch.set_num_threads(1)
+    kind = narrows.VariationalAutoencoder if case.name == "vae" else narrows.Autoencoder
+    formats: list[Any] = []
 
     class Watched(Loop):
         def _record(self) -> bool:
@@ -72,13 +74,21 @@ def ours(case: Case, watch: Watch, **settings: Any) -> None:
             watch(predict(self.module.model))
             return stop
 
+    class Opened(kind):  # type: ignore[misc, valid-type]
+        def _open(self, X: Any) -> Any:
+            format_, rows = super()._open(X)
+            formats.append(format_)
+            return format_, rows
+
     def predict(module: Any) -> Predict:
         def call(x: np.ndarray) -> np.ndarray:
+            # pixels are scaled to [0, 1] as they are here; the columns of a table by mean and standard deviation
+            values = torch.from_numpy(x).reshape(-1, 1, 28, 28) if case.pixels else formats[-1].to_rows(x).values
             module.eval()
             with torch.no_grad():
-                y = module.decode(module.encode(Rows(torch.from_numpy(x)))).mean
+                y = module.decode(module.encode(Rows(values))).mean
             module.train()
-            return y.numpy()
+            return y.numpy() if case.pixels else formats[-1].from_values(y)
 
         return call
 
@@ -87,15 +97,14 @@ def ours(case: Case, watch: Watch, **settings: Any) -> None:
     if case.images:
         network = networks.Conv((16, 32, 64), activation="relu")  # type: ignore[assignment]
     training = Training(epochs=case.epochs, batch_size=case.batch, validation=0.0, **settings)
-    kind = narrows.VariationalAutoencoder if case.name == "vae" else narrows.Autoencoder
     likelihood = likelihoods.Bernoulli() if case.name == "vae" else likelihoods.Gaussian(scale=1.0)
-    kind(case.widths[-1], network=network, likelihood=likelihood, training=training, random_state=0).fit(raw(case))
+    Opened(case.widths[-1], network=network, likelihood=likelihood, training=training).fit(raw(case))
 
 
 def raw(case: Case) -> np.ndarray:
     """The training rows as a user of narrows would hand them in: images in bytes."""
-    if case.images:
-        return np.round(case.train[:, 0] * 255).astype(np.uint8)
+    if case.pixels:
+        return np.round(case.train.reshape(-1, 28, 28) * 255).astype(np.uint8)
     return case.train
 
 

@@ -83,6 +83,10 @@ class Checkpoints:
             raise TrainingFailed(
                 f"another process is training into {self.folder}; wait until it has ended, or give another folder"
             ) from error
+        # what a killed process was writing
+        for pattern in (".new-*.safetensors", "new.safetensors", f".{Path(NAME).stem}-*.json"):
+            for left in self.folder.glob(pattern):
+                left.unlink(missing_ok=True)
         return self
 
     def __exit__(

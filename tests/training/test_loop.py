@@ -240,6 +240,53 @@ def test_a_resumed_run_computes_with_as_many_threads_as_it_began_with(tmp_path):
         torch.set_num_threads(before)
 
 
+def test_small_work_is_done_by_one_thread_and_the_callers_number_comes_back():
+    assert Training().threads(parameters=138, elements=4, batch=32) == 1
+    assert Training().threads(parameters=400_000, elements=784, batch=128) is None
+    assert Training().threads(parameters=300, elements=784, batch=128) is None  # few weights, used at every pixel
+    seen, before = [], torch.get_num_threads()
+    try:
+        torch.set_num_threads(2)
+        module = Line()
+        loop = Loop(
+            module,
+            [Player(module, list(module.parameters()))],
+            Training(epochs=1),
+            0,
+            after_step=lambda: seen.append(torch.get_num_threads()),
+        )
+        loop.fit(line_rows())
+        assert set(seen) == {1}
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize(("units", "expected"), [(True, "bfloat16"), (False, "float32")])
+def test_automatic_precision_asks_the_processor_and_a_resumed_run_keeps_it(units, expected, monkeypatch, tmp_path):
+    monkeypatch.setattr("torch.cpu._is_amx_tile_supported", lambda: units)
+    assert Training(device="cpu", precision="auto").resolve_precision() == expected
+    assert Training(device="cpu", precision="float32").resolve_precision() == "float32"
+    settings = Training(
+        epochs=40, batch_size=20, device="cpu", precision="auto", checkpoint=str(tmp_path), checkpoint_every=0
+    )
+
+    def stop():
+        if len(list(tmp_path.glob("*.json"))):
+            raise RuntimeError
+
+    def loop(after_step=None):
+        module = Line()
+        return Loop(module, [Player(module, list(module.parameters()))], settings, 0, after_step=after_step)
+
+    with pytest.raises(RuntimeError):
+        loop(stop).fit(line_rows())
+    monkeypatch.setattr("torch.cpu._is_amx_tile_supported", lambda: not units)
+    resumed = loop()
+    resumed.fit(line_rows())
+    assert resumed.precision == expected
+
+
 def test_the_schedule_warms_up_and_ends_at_nothing():
     training = Training(schedule="cosine")
     factors = [training.factor(step, 1000) for step in range(1000)]

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from types import TracebackType
+from typing import IO, Any, Self
 
 import numpy as np
 import torch
@@ -19,7 +21,13 @@ from narrows._types import Rows
 from narrows.errors import TrainingFailed
 from narrows.training.source import Source
 
+try:
+    import fcntl
+except ImportError:  # Windows: nobody is kept out
+    fcntl = None  # type: ignore[assignment]
+
 NAME = "checkpoint.json"
+LOCK = "lock"
 
 
 def fingerprint(words: str, rows: Rows | Source) -> str:
@@ -47,7 +55,8 @@ class Checkpoints:
     """A folder that holds the newest checkpoint of one run.
 
     The tensors are written first, under a name that carries their hash; ``checkpoint.json``, which names them, comes
-    last and by rename: a kill at any moment leaves the older checkpoint whole.
+    last and by rename: a kill at any moment leaves the older checkpoint whole. Used as a context, the folder belongs to
+    one process; the system lets go of it when that is killed.
 
     Args:
         folder: Where to keep it.
@@ -57,10 +66,58 @@ class Checkpoints:
     def __init__(self, folder: str | Path, run: str) -> None:
         self.folder = Path(folder)
         self.run = run
+        self.lock: IO[bytes] | None = None
+
+    def __enter__(self) -> Self:
+        """Take the folder.
+
+        Raises:
+            TrainingFailed: If another process trains into it, or it cannot be written to.
+        """
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self.lock = (self.folder / LOCK).open("wb")
+        except OSError as error:
+            raise TrainingFailed(f"checkpoints cannot be kept in {self.folder} ({error}); give another one") from error
+        try:
+            if fcntl is not None:
+                fcntl.flock(self.lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            self.lock.close()
+            raise TrainingFailed(
+                f"another process is training into {self.folder}; wait until it has ended, or give another folder"
+            ) from error
+        # what a killed process was writing
+        for pattern in (".new-*.safetensors", "new.safetensors", f".{Path(NAME).stem}-*.json"):
+            for left in self.folder.glob(pattern):
+                left.unlink(missing_ok=True)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Let go of the folder, and remove it when nothing is in it."""
+        assert self.lock is not None
+        (self.folder / LOCK).unlink(missing_ok=True)
+        self.lock.close()
+        with contextlib.suppress(OSError):  # not empty
+            self.folder.rmdir()
 
     def save(self, tensors: Mapping[str, Tensor], state: Mapping[str, Any]) -> None:
-        """Write a checkpoint and remove the one before."""
-        self.folder.mkdir(parents=True, exist_ok=True)
+        """Write a checkpoint and remove the one before.
+
+        Raises:
+            TrainingFailed: If it cannot be written; the one before stays.
+        """
+        try:
+            self._save(tensors, state)
+        except (OSError, SafetensorError) as error:
+            raise TrainingFailed(
+                f"no checkpoint can be written to {self.folder} ({error}). The last one is whole: make room and call "
+                "the same fit again to go on from there"
+            ) from error
+
+    def _save(self, tensors: Mapping[str, Tensor], state: Mapping[str, Any]) -> None:
         plain = {name: t.detach().cpu().contiguous().clone() for name, t in tensors.items()}
         with files.atomic(self.folder / "new.safetensors") as temporary:
             save_file(plain, temporary)
@@ -99,14 +156,10 @@ class Checkpoints:
             raise TrainingFailed(f"{file} is damaged ({error}); delete {self.folder} to start anew") from error
 
     def clear(self) -> None:
-        """Remove the checkpoint, and the folder when nothing else is in it."""
-        if not self.folder.exists():
-            return
+        """Remove the checkpoint."""
         (self.folder / NAME).unlink(missing_ok=True)
         for old in self.folder.glob("checkpoint-*.safetensors"):
             old.unlink(missing_ok=True)
-        if not any(self.folder.iterdir()):
-            self.folder.rmdir()
 
 
 def flatten(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -6,7 +6,7 @@ import math
 import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,14 +20,16 @@ from narrows.training.checkpoint import (
     fingerprint,
     flatten,
     load_optimiser,
-    optimiser_tensors,
     pick,
 )
+from narrows.training.gather import Gather
 from narrows.training.history import History
 from narrows.training.progress import Progress
 from narrows.training.ranks import ranks_for
+from narrows.training.replay import Gradients
 from narrows.training.seeds import hash_seed, same_threads, seeded
 from narrows.training.settings import Training
+from narrows.training.snapshot import Snapshot
 from narrows.training.source import Source, batches, indexed
 
 CHECK_EVERY = 50  # steps between looks at whether everything is still finite
@@ -122,9 +124,12 @@ class Loop:
         checkpoints = None
         if training.checkpoint is not None:
             checkpoints = Checkpoints(training.checkpoint, fingerprint(self.words, rows))
-        with seeded(self.seed), same_threads():
+        # one process alone keeps checkpoints, and no other run may keep its own in the same folder
+        held = checkpoints if checkpoints and self.ranks.rank == 0 else nullcontext()
+        with held, seeded(self.seed), same_threads(self._threads(rows)):
             self.module.to(self.device)
             self.rows = rows.to(self.device) if isinstance(rows, Rows) else rows
+            self.gather = Gather(self.rows) if isinstance(self.rows, Rows) else None
             self.validation = None if validation is None or len(validation) == 0 else validation.to(self.device)
             self._begin(self.ranks.agree(checkpoints.load) if checkpoints else None)
             with Progress(self.total, training.verbose) as self.progress:
@@ -139,16 +144,20 @@ class Loop:
                         stacklevel=2,
                     )
             self._finish()
-        if checkpoints and self.ranks.rank == 0:
-            checkpoints.clear()
+            if checkpoints and self.ranks.rank == 0:
+                checkpoints.clear()
         return self.history
 
     # --- beginning and end -----------------------------------------------------------------------------------
 
     def _begin(self, saved: tuple[dict[str, Tensor], dict[str, Any]] | None) -> None:
         self.optimisers = [self.training.make_optimiser(p.parameters) for p in self.players]
-        self.wrapped = [self.ranks.wrap(p.step) for p in self.players]
+        self.gradients = [
+            Gradients(self.ranks.wrap(p.step), p.parameters, self._context, self.ranks) for p in self.players
+        ]
+        self.precision = self.training.resolve_precision()
         self.step = 0
+        self.epoch = torch.zeros((), device=self.device)
         self.scale = 1.0
         self.rollbacks = 0
         self.planned = self.training.time_budget is None
@@ -160,7 +169,7 @@ class Loop:
         self.count = 0
         if saved is not None:
             self._restore(*saved)
-        self.good = self._snapshot()
+        self.good = Snapshot(self.module, self.optimisers)
         self.started = time.perf_counter() - self.elapsed
 
     def _finish(self) -> None:
@@ -168,20 +177,22 @@ class Loop:
             self.module.load_state_dict(self.best)
         elif self.history.rows:
             self.history.best_epoch = int(self.history.rows[-1]["epoch"])
+        for gradients in self.gradients:
+            gradients.clear()
         self.module.eval()
 
     # --- steps -----------------------------------------------------------------------------------------------
 
     def _train(self, checkpoints: Checkpoints | None) -> None:
         saved_at = time.perf_counter()
-        coming: Iterator[Rows] = iter(())
+        coming: Iterator[dict[str, Tensor]] = iter(())
         of_epoch = -1
         self.module.train()
         while self.step < self.total:
             epoch, place = divmod(self.step, self.steps)
             if epoch != of_epoch:
                 coming, of_epoch = self._batches(epoch, place), epoch
-            self._step(next(coming).tensors())
+            self._step(next(coming))
             if self.step % self.interval and self.step % CHECK_EVERY and self.step < self.total and not self._late():
                 continue
             if not self._healthy():
@@ -191,7 +202,7 @@ class Loop:
             recorded = self.step % self.interval == 0 or self.step >= self.total
             if recorded and self.sums is not None and self._record():
                 return
-            self.good = self._snapshot()
+            self.good.take()
             if checkpoints and time.perf_counter() - saved_at >= self.training.checkpoint_every:
                 if self.ranks.rank == 0:
                     self._save(checkpoints)
@@ -203,45 +214,53 @@ class Loop:
             f"the time budget of {self.training.time_budget:g} s was used" if over else "all epochs were trained"
         )
 
-    def _batches(self, epoch: int, place: int) -> Iterator[Rows]:
-        if isinstance(self.rows, Rows):
-            return indexed(self.rows, self._order(epoch), self.batch, place, self.ranks.own)
+    def _batches(self, epoch: int, place: int) -> Iterator[dict[str, Tensor]]:
+        if self.gather is not None:
+            return indexed(self.gather, self._order(epoch), self.batch, place, self.ranks.own)
+        assert not isinstance(self.rows, Rows)
         return batches(self.rows, self.seed, epoch, self.batch, place, self.device, self.ranks.rank, self.ranks.size)
 
     def _step(self, batch: dict[str, Tensor]) -> None:
-        epoch = torch.tensor(self.step / self.steps, dtype=torch.float32, device=self.device)
+        epoch = self.epoch.fill_(self.step / self.steps)
         rate = self.training.learning_rate * self.scale * self.training.factor(self.step, self.total)
         for number, (player, optimiser) in enumerate(zip(self.players, self.optimisers, strict=True)):
             if self.step % player.every:
                 continue
-            for group in optimiser.param_groups:
-                group["lr"] = rate
-            optimiser.zero_grad(set_to_none=True)
-            with self._precision(), self.ranks.noise(len(batch["values"])):
-                result = self.wrapped[number](batch, epoch)
-            self.ranks.backward(result["loss"])
-            if self.training.clip is not None:
-                nn.utils.clip_grad_norm_(player.parameters, self.training.clip)
-            optimiser.step()
-            self._add(number, result)
+            gradients = self.gradients[number]
+            values = gradients(batch, epoch)
+            with torch.inference_mode(gradients.replayed):
+                if self.training.clip is not None:
+                    nn.utils.clip_grad_norm_(player.parameters, self.training.clip)
+                optimiser.move(rate)
+                if number == 0:
+                    self._add(gradients.names, values)
         if self.after_step is not None:
             self.after_step()
         self.step += 1
 
-    def _add(self, number: int, result: dict[str, Tensor]) -> None:
+    def _add(self, names: list[str], values: Tensor) -> None:
         """Sum up the losses on the device: reading them at every step would make a GPU wait."""
-        if number:
-            return
-        values = torch.stack([v.detach().float() for v in result.values()])
         if self.sums is None:
-            self.names, self.sums, self.count = list(result), values, 1
+            self.names, self.sums, self.count = names, values, 1
         else:
             self.sums, self.count = self.sums + values, self.count + 1
 
     def _precision(self) -> AbstractContextManager[Any]:
-        if self.training.precision == "float32":
+        if self.precision == "float32":
             return nullcontext()
         return torch.autocast(self.device.type, dtype=torch.bfloat16)
+
+    @contextmanager
+    def _context(self) -> Iterator[None]:
+        """What a step in training is computed in."""
+        with self._precision(), self.ranks.noise(self.batch // self.ranks.size):
+            yield
+
+    def _threads(self, rows: Rows | Source) -> int | None:
+        if not isinstance(rows, Rows):
+            return None
+        parameters = sum(p.numel() for player in self.players for p in player.parameters)
+        return self.training.threads(parameters, rows.values[0].numel(), self.batch)
 
     def _order(self, epoch: int) -> Tensor:
         """Which rows come when: a pure function of seed and epoch, so that there is no loader state to save."""
@@ -277,13 +296,10 @@ class Loop:
 
     def _healthy(self) -> bool:
         """Whether losses and weights are finite. The one place where the host waits for the device."""
-        finite = [] if self.sums is None else [torch.isfinite(self.sums).all()]
-        finite += [torch.isfinite(p).all() for player in self.players for p in player.parameters]
-        return self.ranks.all(bool(torch.stack(finite).all()))
-
-    def _snapshot(self) -> list[dict[str, Tensor]]:
-        states = [self.module.state_dict(), *(optimiser_tensors(o) for o in self.optimisers)]
-        return [{name: tensor.detach().clone() for name, tensor in state.items()} for state in states]
+        norms = list(torch._foreach_norm([p.detach() for player in self.players for p in player.parameters]))
+        if self.sums is not None:
+            norms.append(self.sums.norm())
+        return self.ranks.all(bool(torch.isfinite(torch.stack(norms)).all()))
 
     def _roll_back(self) -> None:
         epoch = self.step // self.steps + 1
@@ -291,9 +307,7 @@ class Loop:
         rate = self.training.learning_rate * self.scale
         self.scale /= 2
         self.sums = None
-        self.module.load_state_dict(self.good[0])
-        for optimiser, state in zip(self.optimisers, self.good[1:], strict=True):
-            load_optimiser(optimiser, state)
+        self.good.put_back()
         if self.rollbacks > ROLLBACKS:
             raise TrainingFailed(
                 f"training diverged {self.rollbacks} times, the last time in epoch {epoch}, with a learning rate of "
@@ -358,8 +372,9 @@ class Loop:
 
     def _save(self, checkpoints: Checkpoints) -> None:
         self.elapsed = time.perf_counter() - self.started
-        tensors = flatten("module", self.good[0])
-        for number, moments in enumerate(self.good[1:]):
+        module, *optimisers = self.good.states
+        tensors = flatten("module", module)
+        for number, moments in enumerate(optimisers):
             tensors |= flatten(f"optimiser{number}", moments)
         tensors |= flatten("best", self.best or {})
         tensors["random"] = torch.get_rng_state()
@@ -389,7 +404,7 @@ class Loop:
             torch.cuda.set_rng_state(tensors["random_cuda"], self.device)
 
 
-SCALARS = ("step", "total", "scale", "rollbacks", "planned", "best_value", "elapsed", "names", "count")
+SCALARS = ("step", "total", "scale", "rollbacks", "planned", "best_value", "elapsed", "names", "count", "precision")
 
 
 def trainable(*modules: Iterable[nn.Module] | nn.Module) -> list[Tensor]:

@@ -31,10 +31,16 @@ def seeded(seed: int) -> Iterator[None]:
 
 
 @contextmanager
-def same_threads() -> Iterator[None]:
-    """Leave torch's number of threads as it was, after a resumed run has set its own."""
+def same_threads(wanted: int | None = None) -> Iterator[None]:
+    """Leave torch's number of threads as it was, whatever happens in the block, which begins with ``wanted`` of them.
+
+    Args:
+        wanted: How many to compute with; None: as many as there are. A resumed run sets its own.
+    """
     threads = torch.get_num_threads()
     try:
+        if wanted is not None:
+            torch.set_num_threads(wanted)
         yield
     finally:
         torch.set_num_threads(threads)

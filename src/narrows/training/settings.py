@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import torch
 
 from narrows._part import Interval, Part, Positive
+from narrows.training.optimisers import SGD, FusedAdam
 
 AtLeastOne = Interval(1)
+SHARED_WORK = 2e7  # floating-point operations per step below which waiting for other threads costs more than they save
+SHARED_NUMBERS = 32_768  # torch itself computes fewer elements than this on one thread
 
 
 class Training(Part, room="training"):
@@ -34,7 +37,9 @@ class Training(Part, room="training"):
             share of the CPU's cores): every one takes an equal part of every batch. None: as many as ``torchrun``
             started, else one. More than one without ``torchrun`` starts the script again for each.
         nodes: Machines that train together, each started by ``torchrun``. None: as ``torchrun`` says, else one.
-        precision: ``"float32"`` or ``"bfloat16"`` (mixed precision: weights stay in float32).
+        precision: ``"float32"``, ``"bfloat16"`` (mixed precision: weights stay in float32) or ``"auto"`` (bfloat16
+            where the device has matrix units for it, so results differ between machines; a resumed run stays with what
+            it began with).
         memory: What data may take in memory, such as ``"1GiB"``: files that would take more are read piece by piece.
             None: half of this machine's memory.
         checkpoint: Folder for checkpoints. A run that was killed goes on from there, bit by bit as if nothing had
@@ -57,7 +62,7 @@ class Training(Part, room="training"):
     device: str = "auto"
     devices: Annotated[int, AtLeastOne] | None = None
     nodes: Annotated[int, AtLeastOne] | None = None
-    precision: Literal["float32", "bfloat16"] = "float32"
+    precision: Literal["float32", "bfloat16", "auto"] = "float32"
     memory: int | str | None = None
     checkpoint: str | None = None
     checkpoint_every: Annotated[float, Interval(0)] = 30.0
@@ -70,6 +75,16 @@ class Training(Part, room="training"):
         if self.device == "auto":
             return torch.device("cuda" if torch.cuda.is_available() else "cpu")
         return torch.device(self.device)
+
+    def resolve_precision(self) -> str:
+        """``"float32"`` or ``"bfloat16"``."""
+        if self.precision != "auto":
+            return self.precision
+        if self.resolve_device().type == "cuda":
+            units = torch.cuda.get_device_capability(self.resolve_device()) >= (8, 0)
+        else:
+            units = self.resolve_device().type == "cpu" and torch.cpu._is_amx_tile_supported()
+        return "bfloat16" if units else "float32"
 
     def plan(self, n: int) -> tuple[int, int, int]:
         """Batch size, steps per epoch and epochs for ``n`` training rows.
@@ -95,12 +110,21 @@ class Training(Part, room="training"):
             return (step + 1) / warm
         return 0.5 * (1 + math.cos(math.pi * (step - warm) / max(1, steps - warm))) + 1e-4
 
-    def make_optimiser(self, parameters: Iterable[torch.Tensor]) -> torch.optim.Optimizer:
+    def make_optimiser(self, parameters: Iterable[torch.Tensor]) -> FusedAdam | SGD:
         """The optimiser for some parameters."""
-        params: list[Any] = list(parameters)
         if self.optimiser == "sgd":
-            return torch.optim.SGD(
-                params, self.learning_rate, momentum=0.9, nesterov=True, weight_decay=self.weight_decay
-            )
-        kind = torch.optim.Adam if self.optimiser == "adam" else torch.optim.AdamW
-        return kind(params, self.learning_rate, weight_decay=self.weight_decay, fused=True)
+            return SGD(parameters, self.learning_rate, self.weight_decay)
+        return FusedAdam(parameters, self.learning_rate, self.weight_decay, decoupled=self.optimiser == "adamw")
+
+    def threads(self, parameters: int, elements: int, batch: int) -> int | None:
+        """How many threads to compute with: one where the work of a step is too small to share out.
+
+        Args:
+            parameters: How many numbers are trained.
+            elements: How many numbers a row has.
+            batch: Rows per step.
+
+        Returns:
+            1, or None for as many as torch is set to.
+        """
+        return 1 if 6 * parameters * batch < SHARED_WORK and elements * batch < SHARED_NUMBERS else None

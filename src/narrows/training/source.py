@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from narrows._types import Rows
+from narrows.training.gather import Gather
 
 
 @runtime_checkable
@@ -32,17 +33,18 @@ class Source(Protocol):
 
 def batches(
     source: Source, seed: int, epoch: int, batch: int, first: int, device: torch.device, rank: int = 0, world: int = 1
-) -> Iterator[Rows]:
-    """One process's share of the batches of one epoch, from the batch ``first`` on."""
+) -> Iterator[dict[str, Tensor]]:
+    """One process's share of the batches of one epoch, from the batch ``first`` on, by field."""
     size = batch // world
     for rows in source.epoch(seed, epoch, batch, first, rank=rank, world=world):
         there = rows.to(device)
         for start in range(0, len(there), size):
-            yield there.take(slice(start, start + size))
+            yield there.take(slice(start, start + size)).tensors()
 
 
-def indexed(rows: Rows, order: Tensor, batch: int, first: int, own: Callable[[Tensor], Tensor]) -> Iterator[Rows]:
+def indexed(
+    gather: Gather, order: Tensor, batch: int, first: int, own: Callable[[Tensor], Tensor]
+) -> Iterator[dict[str, Tensor]]:
     """The batches of rows in memory, in an order, from the batch ``first`` on; of each what ``own`` leaves."""
     for start in range(first * batch, len(order), batch):
-        index = own(order[start : start + batch])
-        yield rows.map(lambda tensor, index=index: tensor.index_select(0, index))  # type: ignore[misc]
+        yield gather(own(order[start : start + batch]))

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import functools
+from collections.abc import Iterator, Mapping
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
+from narrows._normal import row_mean
+from narrows._part import Part
 from narrows._types import Layout, Rows
 from narrows.corruptions import Corruption
-from narrows.objectives import Objective, total
+from narrows.objectives import Objective
 from narrows.penalties import Penalty
 
 
@@ -58,5 +62,20 @@ class Step(nn.Module):
         if samples is None and not self.training and self.model.stochastic:
             samples = 1
         terms = self.objective(self.model(rows, seen, samples=samples, epoch=epoch), self.penalties)
-        means = {name: total({name: term}, rows.weight) for name, term in terms.items()}
-        return {"loss": sum(means.values()), **means}  # type: ignore[dict-item]
+        means = {name: row_mean(term, rows.weight) if term.ndim else term for name, term in terms.items()}
+        return {"loss": functools.reduce(torch.add, means.values()), **means}
+
+    @property
+    def pure(self) -> bool:
+        """Whether every call is the same operations: so for what torch and this project wrote, unknown of others."""
+        parts = [*self.modules(), *_parts((self.objective, self.corruption, *self.penalties.values()))]
+        return all(type(part).__module__.split(".")[0] in ("narrows", "torch") for part in parts)
+
+
+def _parts(value: Any) -> Iterator[Part]:
+    """All parts in a value, and in these."""
+    if isinstance(value, Part):
+        yield value
+        value = tuple(value.get_params(deep=False).values())
+    for one in value if isinstance(value, (tuple, list)) else ():
+        yield from _parts(one)

@@ -1,0 +1,118 @@
+"""Contenders of the speed benchmark that bring their own engine, and narrows."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from speed_case import RATE, Case, Predict, Watch
+
+
+def sklearn(case: Case, watch: Watch) -> None:
+    """scikit-learn's MLPRegressor, which has its activation on the code too."""
+    from sklearn.neural_network import MLPRegressor
+
+    model = MLPRegressor(
+        hidden_layer_sizes=(*case.widths, *case.widths[-2::-1]),
+        activation=case.activation,
+        alpha=0.0,
+        batch_size=case.batch,
+        learning_rate_init=RATE,
+    )
+    while True:
+        model.partial_fit(case.train, case.train)
+        watch(model.predict)
+
+
+def keras(case: Case, watch: Watch) -> None:
+    """Keras 3 on JAX."""
+    import keras
+
+    layers, act = keras.layers, case.activation
+    if case.images:
+        net = [layers.Input((28, 28, 1))]
+        net += [layers.Conv2D(c, 3, 2, "same", activation=act) for c in (16, 32, 64)]
+        net += [layers.Flatten(), layers.Dense(case.widths[0]), layers.Dense(1024, act), layers.Reshape((4, 4, 64))]
+        for channels, crop in ((64, 1), (32, 0), (16, 0)):
+            net += [layers.Conv2D(channels, 3, padding="same", activation=act), layers.UpSampling2D()]
+            net += [layers.Cropping2D(((0, 1), (0, 1)))] if crop else []
+        net += [layers.Conv2D(1, 3, padding="same")]
+    else:
+        d, widths = case.train.shape[1], case.widths
+        net = [layers.Input((d,)), *(layers.Dense(w, act) for w in widths[:-1]), layers.Dense(widths[-1])]
+        net += [*(layers.Dense(w, act) for w in widths[-2::-1]), layers.Dense(d)]
+    model = keras.Sequential(net)
+    model.compile(optimizer=keras.optimizers.Adam(RATE), loss="mse")
+
+    class Look(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+            watch(predict)
+
+    def predict(x: np.ndarray) -> np.ndarray:
+        return np.asarray(model(x.reshape(len(x), *model.input_shape[1:]), training=False))
+
+    x = case.train.reshape(len(case.train), *model.input_shape[1:])
+    model.fit(x, x, batch_size=case.batch, epochs=case.epochs, shuffle=True, verbose=0, callbacks=[Look()])
+
+
+def ours(case: Case, watch: Watch, **settings: Any) -> None:
+    """The estimator's ``fit``, everything included: format, loop, history."""
+    import torch
+
+    import narrows
+    from narrows import likelihoods, networks
+    from narrows._types import Rows
+    from narrows.training import Loop, Training
+
+    torch.set_num_threads(1)
+    kind = narrows.VariationalAutoencoder if case.name == "vae" else narrows.Autoencoder
+    formats: list[Any] = []
+
+    class Watched(Loop):
+        def _record(self) -> bool:
+            stop = super()._record()
+            watch(predict(self.module.model))
+            return stop
+
+    class Opened(kind):  # type: ignore[misc, valid-type]
+        def _open(self, X: Any) -> Any:
+            format_, rows = super()._open(X)
+            formats.append(format_)
+            return format_, rows
+
+    def predict(module: Any) -> Predict:
+        def call(x: np.ndarray) -> np.ndarray:
+            # pixels are scaled to [0, 1] as they are here; the columns of a table by mean and standard deviation
+            values = torch.from_numpy(x).reshape(-1, 1, 28, 28) if case.pixels else formats[-1].to_rows(x).values
+            module.eval()
+            with torch.no_grad():
+                y = module.decode(module.encode(Rows(values))).mean
+            module.train()
+            return y.numpy() if case.pixels else formats[-1].from_values(y)
+
+        return call
+
+    narrows.estimators._base.Loop = Watched  # type: ignore[attr-defined]
+    network = networks.Dense(case.widths[:-1], activation=case.activation)
+    if case.images:
+        network = networks.Conv((16, 32, 64), activation="relu")  # type: ignore[assignment]
+    training = Training(epochs=case.epochs, batch_size=case.batch, validation=0.0, **settings)
+    likelihood = likelihoods.Bernoulli() if case.name == "vae" else likelihoods.Gaussian(scale=1.0)
+    Opened(case.widths[-1], network=network, likelihood=likelihood, training=training).fit(raw(case))
+
+
+def raw(case: Case) -> np.ndarray:
+    """The training rows as a user of narrows would hand them in: images in bytes."""
+    if case.pixels:
+        return np.round(case.train.reshape(-1, 28, 28) * 255).astype(np.uint8)
+    return case.train
+
+
+def narrows_same(case: Case, watch: Watch) -> None:
+    """Ours with the optimiser settings of all others."""
+    ours(case, watch, learning_rate=RATE, schedule="constant")
+
+
+def narrows_own(case: Case, watch: Watch) -> None:
+    """Ours with its own learning rate and schedule."""
+    ours(case, watch)

@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torch.func import functional_call, stack_module_state, vmap
+from torch.utils._pytree import tree_flatten, tree_unflatten
+
+from narrows._types import Rows
+from narrows.training import Step
+from narrows.training.tape import Unrecordable, record
 
 
 class StackedModule(nn.Module):
     """M modules of one shape as one: every weight has the members first, ``(M, …)``.
 
-    Small networks leave most of a processor idle; side by side they take little longer than one.
+    Small networks leave most of a processor idle; side by side they take little longer than one. In training the
+    operations of the first call are recorded and done again from then on (`narrows.training.tape`).
 
     Args:
         members: The modules, equal but for their weights; without buffers that change in training.
@@ -32,17 +39,118 @@ class StackedModule(nn.Module):
         # kept in a tuple: the skeleton's own weights are neither trained nor saved
         self._skeleton = (copy.deepcopy(members[0]).to("meta"),)
         self._names = {name.replace(".", "/"): name for name in (*parameters, *buffers)}
+        self._places: dict[str, int | None] = dict.fromkeys(self._names.values(), 0)
+        self._tapes: dict[Any, Callable[..., Any] | None] = {}
         for name, tensor in parameters.items():
             self.register_parameter(name.replace(".", "/"), nn.Parameter(tensor.detach()))
         for name, tensor in buffers.items():
-            self.register_buffer(name.replace(".", "/"), tensor)
+            self._buffer(name, tensor)
 
-    def forward(self, *inputs: Tensor) -> Any:
-        """Every member's result: inputs ``(M, …)`` to results ``(M, …)``."""
-        skeleton = self._skeleton[0].train(self.training)
-        state = {name: getattr(self, key) for key, name in self._names.items()}
+    def _buffer(self, name: str, tensor: Tensor) -> None:
+        # indices follow from the layout: equal for all, and cheaper to look up when they are one tensor
+        shared = not tensor.is_floating_point() and bool((tensor == tensor[:1]).all())
+        self._places[name] = None if shared else 0
+        self.register_buffer(name.replace(".", "/"), tensor[0] if shared else tensor, persistent=not shared)
 
-        def call(weights: dict[str, Tensor], *own: Tensor) -> Any:
+    def forward(self, *inputs: Any) -> Any:
+        """Every member's result: inputs ``(M, …)`` (or dictionaries of such) to results ``(M, …)``."""
+        if not (self.training and torch.is_grad_enabled()):
+            return self.call(self._skeleton[0], *inputs)
+        state = [getattr(self, key) for key in self._names]
+        given, spec = tree_flatten(inputs)
+        shapes = tuple((t.shape, t.dtype, t.device) for t in given)
+        key = (shapes, spec, torch.is_autocast_enabled(given[0].device.type))
+        if key not in self._tapes:
+            self._tapes[key] = self._record(state, given, spec)
+        tape = self._tapes[key]
+        return self.call(self._skeleton[0], *inputs) if tape is None else tape(state, given)
+
+    def call(self, skeleton: nn.Module, *inputs: Any) -> Any:
+        """What a module makes of inputs ``(M, …)`` with every member's weights, for those of its names that it has."""
+        skeleton.train(self.training)
+        own = {name for name, _ in (*skeleton.named_parameters(), *skeleton.named_buffers())}
+        state = {name: getattr(self, key) for key, name in self._names.items() if name in own}
+        return self._map(skeleton, state, inputs)
+
+    def _map(self, skeleton: nn.Module, state: Mapping[str, Tensor], inputs: Any) -> Any:
+        def run(weights: dict[str, Tensor], own: Any) -> Any:
             return functional_call(skeleton, weights, own)
 
-        return vmap(call, randomness="different")(state, *inputs)
+        places = ({name: self._places[name] for name in state}, 0)
+        return vmap(run, in_dims=places, randomness="different")(state, inputs)
+
+    def _record(self, state: list[Tensor], given: list[Tensor], spec: Any) -> Callable[..., Any] | None:
+        count, found = len(state), []
+
+        def run(*tensors: Tensor) -> Sequence[Tensor]:
+            weights = dict(zip(self._names.values(), tensors[:count], strict=True))
+            skeleton = self._skeleton[0].train(self.training)
+            flat, shape = tree_flatten(self._map(skeleton, weights, tree_unflatten(list(tensors[count:]), spec)))
+            found[:] = [shape]
+            return flat
+
+        try:
+            tape = record(run, [*state, *given])
+        except Unrecordable:
+            return None
+        return lambda weights, own: tree_unflatten(list(tape(*weights, *own)), found[0])
+
+    def member(self, m: int) -> dict[str, Tensor]:
+        """The weights and buffers of member m, by the names they have in a module."""
+        tensors = {name: getattr(self, key).detach() for key, name in self._names.items()}
+        return {name: t if self._places[name] is None else t[m] for name, t in tensors.items()}
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Everything but the tapes."""
+        return {**self.__dict__, "_tapes": {}}
+
+
+class StackedStep(nn.Module):
+    """M steps of one shape as one step: what the loop trains when it trains many models side by side.
+
+    Args:
+        steps: The members' steps, equal but for their weights.
+    """
+
+    def __init__(self, steps: Sequence[Step]) -> None:
+        super().__init__()
+        self.members = StackedModule(steps)
+        self.size = len(steps)
+        self._row = len(steps[0].layout.shape)
+        self._codes = (_Codes(steps[0].model).to("meta"),)
+
+    def forward(self, batch: dict[str, Tensor], epoch: Tensor) -> dict[str, Tensor]:
+        """The sum of the members' losses, and each member's.
+
+        Args:
+            batch: The tensors of some `Rows`, by field: ``(B, …)`` for all members or ``(M, B, …)``, one set for each.
+            epoch: ``()`` how many epochs have been trained, as a fraction.
+
+        Returns:
+            ``"loss"`` ``()``, then ``"losses"`` and every term by name, each ``(M,)``.
+        """
+        found = self.members(self._spread(batch), epoch.expand(self.size))
+        losses = found.pop("loss")
+        return {"loss": losses.sum(), "losses": losses, **found}
+
+    def codes(self, rows: Rows) -> Tensor:
+        """Every member's mean codes of the same rows, ``(M, B, L)``."""
+        return self.members.call(self._codes[0], self._spread(rows.tensors()))
+
+    def _spread(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+        if batch["values"].ndim == self._row + 2:
+            return batch
+        return {name: tensor.expand(self.size, *tensor.shape) for name, tensor in batch.items()}
+
+
+class _Codes(nn.Module):
+    """The mean codes of rows, by a model whose weights are named as they are in a step."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = copy.deepcopy(model)
+
+    def forward(self, batch: dict[str, Tensor]) -> Tensor:
+        """``(B, L)``."""
+        encode: Any = self.model.encode
+        return encode(Rows(**batch))

@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -67,6 +67,19 @@ class Loop:
         after_step: Called after every step (moving averages and the like).
         words: The configuration as text, which tells one run's checkpoint from another's.
     """
+
+    scalars: ClassVar[tuple[str, ...]] = (
+        "step",
+        "total",
+        "scale",
+        "rollbacks",
+        "planned",
+        "best_value",
+        "elapsed",
+        "names",
+        "count",
+    )
+    """What a checkpoint keeps beside tensors and the history."""
 
     def __init__(
         self,
@@ -190,7 +203,7 @@ class Loop:
         )
 
     def _step(self, index: Tensor) -> None:
-        batch = {name: tensor.index_select(0, index) for name, tensor in self.rows.tensors().items()}
+        batch = self._batch(index)
         epoch = torch.tensor(self.step / self.steps, dtype=torch.float32, device=self.device)
         rate = self.training.learning_rate * self.scale * self.training.factor(self.step, self.total)
         for number, (player, optimiser) in enumerate(zip(self.players, self.optimisers, strict=True)):
@@ -203,12 +216,21 @@ class Loop:
                 result = player.step(batch, epoch)
             result["loss"].backward()
             if self.training.clip is not None:
-                nn.utils.clip_grad_norm_(player.parameters, self.training.clip)
-            optimiser.step()
+                self._clip(player.parameters, self.training.clip)
+            self._move(player.parameters, optimiser)
             self._add(number, result)
         if self.after_step is not None:
             self.after_step()
         self.step += 1
+
+    def _batch(self, index: Tensor) -> dict[str, Tensor]:
+        return {name: tensor.index_select(0, index) for name, tensor in self.rows.tensors().items()}
+
+    def _clip(self, parameters: Sequence[Tensor], norm: float) -> None:
+        nn.utils.clip_grad_norm_(parameters, norm)
+
+    def _move(self, parameters: Sequence[Tensor], optimiser: torch.optim.Optimizer) -> None:
+        optimiser.step()
 
     def _add(self, number: int, result: dict[str, Tensor]) -> None:
         """Sum up the losses on the device: reading them at every step would make a GPU wait."""
@@ -227,8 +249,7 @@ class Loop:
 
     def _order(self, epoch: int) -> Tensor:
         """Which rows come when: a pure function of seed and epoch, so that there is no loader state to save."""
-        generator = torch.Generator().manual_seed(hash_seed(self.seed, epoch))
-        return torch.randperm(len(self.rows), generator=generator).to(self.device)
+        return shuffled(len(self.rows), self.seed, epoch).to(self.device)
 
     def _whole(self) -> int:
         return self.steps * self.training.plan(len(self.rows))[2]
@@ -302,7 +323,7 @@ class Loop:
         self.module.eval()
         with torch.no_grad():
             if self.validation is not None:
-                row.update({f"validation_{name}": value for name, value in self._validate().items()})
+                row.update({f"validation_{name}": float(value) for name, value in self._validate().items()})
             if self.watch is not None:
                 row.update(self.watch())
         self.module.train()
@@ -323,7 +344,7 @@ class Loop:
             return True
         return False
 
-    def _validate(self) -> dict[str, float]:
+    def _validate(self) -> dict[str, Tensor]:
         assert self.validation is not None
         n = len(self.validation)
         sums: dict[str, Tensor] = {}
@@ -334,7 +355,7 @@ class Loop:
                     result = self.players[0].step(part.tensors(), torch.tensor(FAR, device=self.device))
                 for name, value in result.items():
                     sums[name] = sums.get(name, torch.zeros((), device=self.device)) + value.float() * (len(part) / n)
-        return {name: float(value) for name, value in sums.items()}
+        return sums
 
     # --- checkpoints -----------------------------------------------------------------------------------------
 
@@ -349,13 +370,13 @@ class Loop:
             tensors["random_cuda"] = torch.cuda.get_rng_state(self.device)
         if self.sums is not None:
             tensors["sums"] = self.sums
-        state: dict[str, Any] = {name: getattr(self, name) for name in SCALARS}
+        state: dict[str, Any] = {name: getattr(self, name) for name in self.scalars}
         state["threads"] = torch.get_num_threads()
         state["best_value"] = None if math.isinf(self.best_value) else self.best_value
         checkpoints.save(tensors, {**state, "history": self.history.to_config()})
 
     def _restore(self, tensors: dict[str, Tensor], state: dict[str, Any]) -> None:
-        for name in SCALARS:
+        for name in self.scalars:
             setattr(self, name, state[name])
         torch.set_num_threads(state["threads"])  # sums over other numbers of threads round differently
         self.best_value = math.inf if state["best_value"] is None else state["best_value"]
@@ -371,7 +392,9 @@ class Loop:
             torch.cuda.set_rng_state(tensors["random_cuda"], self.device)
 
 
-SCALARS = ("step", "total", "scale", "rollbacks", "planned", "best_value", "elapsed", "names", "count")
+def shuffled(n: int, seed: int, epoch: int) -> Tensor:
+    """The order of n rows in an epoch, ``(n,)`` on the CPU."""
+    return torch.randperm(n, generator=torch.Generator().manual_seed(hash_seed(seed, epoch)))
 
 
 def trainable(*modules: Iterable[nn.Module] | nn.Module) -> list[Tensor]:

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import nn
 
 from narrows._types import Layout, Rows
@@ -177,7 +176,7 @@ class Group:
         step = self.stacked(material.layout)
         try:
             with seeded(0):
-                step(rows.tensors(), torch.zeros(()))
+                step.try_out(rows)
         except RuntimeError as error:
             return f"torch cannot stack them ({str(error).splitlines()[0][:120]})"
         return None

@@ -6,6 +6,7 @@ from narrows.evaluate._columns import Columns, columns
 from narrows.evaluate.baselines import Comparison, Result, compare, compare_arrays
 from narrows.evaluate.codes import CodeHealth, CodeMap, active_units, code_health
 from narrows.evaluate.copying import Copying, copying
+from narrows.evaluate.elbow import Bend, Elbow
 from narrows.evaluate.groups import Group, GroupReport, group_report
 from narrows.evaluate.intervals import Estimate, bootstrap
 from narrows.evaluate.metrics import accuracy, explained_variance, psnr, r2, row_errors, squared_error
@@ -19,11 +20,13 @@ from narrows.evaluate.synthesis import (
 )
 
 __all__ = [
+    "Bend",
     "CodeHealth",
     "CodeMap",
     "Columns",
     "Comparison",
     "Copying",
+    "Elbow",
     "Estimate",
     "Group",
     "GroupReport",

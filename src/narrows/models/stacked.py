@@ -55,7 +55,7 @@ class StackedModule(nn.Module):
     def forward(self, *inputs: Any) -> Any:
         """Every member's result: inputs ``(M, …)`` (or dictionaries of such) to results ``(M, …)``."""
         if not (self.training and torch.is_grad_enabled()):
-            return self.call(self._skeleton[0], *inputs)
+            return self.call(*inputs)
         state = [getattr(self, key) for key in self._names]
         given, spec = tree_flatten(inputs)
         shapes = tuple((t.shape, t.dtype, t.device) for t in given)
@@ -63,11 +63,16 @@ class StackedModule(nn.Module):
         if key not in self._tapes:
             self._tapes[key] = self._record(state, given, spec)
         tape = self._tapes[key]
-        return self.call(self._skeleton[0], *inputs) if tape is None else tape(state, given)
+        return self.call(*inputs) if tape is None else tape(state, given)
 
-    def call(self, skeleton: nn.Module, *inputs: Any) -> Any:
-        """What a module makes of inputs ``(M, …)`` with every member's weights, for those of its names that it has."""
-        skeleton.train(self.training)
+    def call(self, *inputs: Any, by: nn.Module | None = None) -> Any:
+        """The same without a tape.
+
+        Args:
+            inputs: As in ``forward``.
+            by: Another module that has weights of the members' names, to do it by.
+        """
+        skeleton = (by or self._skeleton[0]).train(self.training)
         own = {name for name, _ in (*skeleton.named_parameters(), *skeleton.named_buffers())}
         state = {name: getattr(self, key) for key, name in self._names.items() if name in own}
         return self._map(skeleton, state, inputs)
@@ -133,9 +138,18 @@ class StackedStep(nn.Module):
         losses = found.pop("loss")
         return {"loss": losses.sum(), "losses": losses, **found}
 
+    def try_out(self, rows: Rows) -> None:
+        """Go through a step of training, without moving.
+
+        Raises:
+            RuntimeError: If torch cannot stack what the members do.
+        """
+        found = self.members.call(self._spread(rows.tensors()), torch.zeros(self.size))
+        torch.autograd.grad(found["loss"].sum(), list(self.members.parameters()), allow_unused=True)
+
     def codes(self, rows: Rows) -> Tensor:
         """Every member's mean codes of the same rows, ``(M, B, L)``."""
-        return self.members.call(self._codes[0], self._spread(rows.tensors()))
+        return self.members.call(self._spread(rows.tensors()), by=self._codes[0])
 
     def _spread(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
         if batch["values"].ndim == self._row + 2:

@@ -39,7 +39,8 @@ def record(function: Function, inputs: Sequence[Tensor], seed: int = 0) -> Funct
     Raises:
         Unrecordable: If it cannot be recorded, or the tape does not do the same.
     """
-    with seeded(seed), torch.no_grad():
+    # with gradients, since some derivatives are themselves differentiable only then
+    with seeded(seed), torch.enable_grad():
         recorder = _Recorder(inputs)
         try:
             with recorder:
@@ -47,7 +48,10 @@ def record(function: Function, inputs: Sequence[Tensor], seed: int = 0) -> Funct
         except NotImplementedError as error:
             raise Unrecordable(str(error)) from error
         replay: Any = recorder.finish(outputs).forward
-    _check(function, replay, inputs, seed)
+    try:
+        _check(function, replay, inputs, seed)
+    except (RuntimeError, NotImplementedError) as error:
+        raise Unrecordable(str(error)) from error
     return replay
 
 
@@ -67,7 +71,7 @@ class _Recorder(TorchDispatchMode):
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Do an operation and write it down."""
         kwargs = kwargs or {}
-        if torch.Tag.data_dependent_output in func.tags or torch.Tag.dynamic_output_shape in func.tags:
+        if _looks(func, args):
             raise Unrecordable(f"{func} depends on values")
         if func._schema.is_mutable and id(args[0]) not in self.own:
             raise Unrecordable(f"{func} changes a tensor that was there before")
@@ -110,6 +114,13 @@ class _Recorder(TorchDispatchMode):
 
 def _item(values: Sequence[Any], i: int) -> Any:
     return values[i]
+
+
+def _looks(func: Any, args: Any) -> bool:
+    """Whether what comes out, or its shape, depends on values so that Python could decide by it."""
+    if func is torch.ops.aten.index.Tensor:
+        return any(i is not None and i.dtype in (torch.bool, torch.uint8) for i in args[1])
+    return torch.Tag.data_dependent_output in func.tags or torch.Tag.dynamic_output_shape in func.tags
 
 
 def _is_view(func: Any) -> bool:

@@ -111,7 +111,9 @@ def _run(request: Request, material: Material, training: Any, place: _folders.Pl
     place.record({"status": "interrupted" if stopped else "finished", "options": request.plain()})
     folder = place.finish()
     _say_result(model, report, folder, output)
-    found = {**_result(request, model, material, report, folder), **({} if elbow is None else {"elbow": elbow.to_dict()})}
+    found = dict(_result(request, model, material, report, folder))
+    if elbow is not None:
+        found["elbow"] = elbow.to_dict()
     output.result(found, str(folder) if output.quiet else None)
     if stopped:
         raise Interrupted(f"interrupted: the best model so far (epoch {model.history_.best_epoch}) is in {folder}")

@@ -10,7 +10,6 @@ from typing import Any
 from torch import nn
 
 from narrows._types import Layout, Rows
-from narrows.errors import TrainingFailed
 from narrows.estimators._base import WATCHED, BaseModel, initial_module
 from narrows.estimators._choose import Choices, resolve
 from narrows.models import AutoencoderModule, Filling, StackedStep
@@ -184,6 +183,7 @@ class Group:
     def train(self, material: Material, training: Training) -> None:
         """Train all side by side, and give each estimator its share."""
         step = self.stacked(material.layout)
+        penalties = [draft.choices.penalties for draft in self.drafts]
         loop = MemberLoop(
             step,
             Player(step, trainable(step)),
@@ -191,7 +191,7 @@ class Group:
             hash_seed(material.seed, 5),
             seeds=[hash_seed(draft.seed, 1) for draft in self.drafts],
             watch=self._watch(step, material, training),
-            words=f"{self.drafts[0].kind} {self._sizes} {[d.choices.penalties for d in self.drafts]!r} {material.layout!r}",
+            words=f"{self.drafts[0].kind} {self._sizes} {penalties!r} {material.layout!r}",
         )
         for draft, member in zip(self.drafts, loop.members, strict=True):
             draft.choices.describe(member.history, draft.module)

@@ -148,7 +148,7 @@ class Ensemble(BaseEstimator):
             if not isinstance(values, (list, tuple)) or not values:
                 raise InvalidParameter(f"grid: {name!r} has {values!r}: give a list of at least one value")
             if any(values[i] == values[j] for j in range(len(values)) for i in range(j)):
-                raise InvalidParameter(f"grid: {name!r} has a value twice in {values!r}: give each once; n is for seeds")
+                raise InvalidParameter(f"grid: {name!r} has a value twice: {values!r}; for several seeds there is n")
             if str(name).partition("__")[0] in SHARED:
                 raise InvalidParameter(f"grid: {name!r} cannot vary, since members share rows and seeds")
         return [dict(zip(self.grid, values, strict=True)) for values in product(*self.grid.values())]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -77,7 +77,7 @@ class StackedModule(nn.Module):
         state = {name: getattr(self, key) for key, name in self._names.items() if name in own}
         return self._map(skeleton, state, inputs)
 
-    def _map(self, skeleton: nn.Module, state: Mapping[str, Tensor], inputs: Any) -> Any:
+    def _map(self, skeleton: nn.Module, state: dict[str, Tensor], inputs: Any) -> Any:
         def run(weights: dict[str, Tensor], own: Any) -> Any:
             return functional_call(skeleton, weights, own)
 
@@ -85,7 +85,7 @@ class StackedModule(nn.Module):
         return vmap(run, in_dims=places, randomness="different")(state, inputs)
 
     def _record(self, state: list[Tensor], given: list[Tensor], spec: Any) -> Callable[..., Any] | None:
-        count, found = len(state), []
+        count, found = len(state), list[Any]()
 
         def run(*tensors: Tensor) -> Sequence[Tensor]:
             weights = dict(zip(self._names.values(), tensors[:count], strict=True))

@@ -9,8 +9,6 @@ from narrows.plots._style import BLUE, GREY, INK, ORANGE, figure, number, tidy, 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-WIDE = 30  # errors that differ by more than this factor are drawn on a logarithmic scale
-
 
 def elbow_curve(elbow: Any) -> Figure:
     """Held-out error against code size: the model's, PCA's, and that of no code at all; the chosen size is marked.
@@ -34,7 +32,11 @@ def elbow_curve(elbow: Any) -> Figure:
     axes.axhline(elbow.mean, color=GREY, linewidth=1, linestyle=(0, (4, 3)), label="always the mean")
     for name, errors, colour in curves:
         axes.plot(sizes, errors, color=colour, linewidth=1.8, marker="o", markersize=4.5, label=name)
-    _scales(axes, sizes, [elbow.mean, *(e for _, errors, _ in curves for e in errors)])
+    if len(sizes) > 2 and sizes[-1] >= 8 * sizes[0]:
+        axes.set_xscale("log", base=2)
+    axes.set_xticks(sizes, [str(size) for size in sizes])
+    axes.minorticks_off()
+    axes.set_ylim(bottom=0)  # a share of the mean's error is what decides, and that is what a linear scale shows
     taken = elbow.chosen
     axes.plot([taken.size], [taken.error], "o", color=BLUE, markersize=12, fillstyle="none", markeredgewidth=1.6)
     axes.annotate(
@@ -49,14 +51,3 @@ def elbow_curve(elbow: Any) -> Figure:
     axes.set_ylabel(elbow.unit, fontsize=9)
     axes.legend(fontsize=9, frameon=False, loc="lower right", bbox_to_anchor=(1, 1), ncols=3, borderaxespad=0.1)
     return shape
-
-
-def _scales(axes: Any, sizes: list[int], errors: list[float]) -> None:
-    if len(sizes) > 2 and sizes[-1] >= 8 * sizes[0]:
-        axes.set_xscale("log", base=2)
-    axes.set_xticks(sizes, [str(size) for size in sizes])
-    axes.minorticks_off()
-    if min(errors) > 0 and max(errors) / min(errors) > WIDE:
-        axes.set_yscale("log")
-    else:
-        axes.set_ylim(bottom=0)

@@ -68,18 +68,8 @@ class Loop:
         words: The configuration as text, which tells one run's checkpoint from another's.
     """
 
-    scalars: ClassVar[tuple[str, ...]] = (
-        "step",
-        "total",
-        "scale",
-        "rollbacks",
-        "planned",
-        "best_value",
-        "elapsed",
-        "names",
-        "count",
-    )
-    """What a checkpoint keeps beside tensors and the history."""
+    kept: ClassVar[tuple[str, ...]] = ()
+    """What a checkpoint keeps besides: attributes that are plain JSON."""
 
     def __init__(
         self,
@@ -370,13 +360,13 @@ class Loop:
             tensors["random_cuda"] = torch.cuda.get_rng_state(self.device)
         if self.sums is not None:
             tensors["sums"] = self.sums
-        state: dict[str, Any] = {name: getattr(self, name) for name in self.scalars}
+        state: dict[str, Any] = {name: getattr(self, name) for name in SCALARS + self.kept}
         state["threads"] = torch.get_num_threads()
         state["best_value"] = None if math.isinf(self.best_value) else self.best_value
         checkpoints.save(tensors, {**state, "history": self.history.to_config()})
 
     def _restore(self, tensors: dict[str, Tensor], state: dict[str, Any]) -> None:
-        for name in self.scalars:
+        for name in SCALARS + self.kept:
             setattr(self, name, state[name])
         torch.set_num_threads(state["threads"])  # sums over other numbers of threads round differently
         self.best_value = math.inf if state["best_value"] is None else state["best_value"]
@@ -390,6 +380,9 @@ class Loop:
         torch.set_rng_state(tensors["random"])
         if "random_cuda" in tensors and self.device.type == "cuda":
             torch.cuda.set_rng_state(tensors["random_cuda"], self.device)
+
+
+SCALARS = ("step", "total", "scale", "rollbacks", "planned", "best_value", "elapsed", "names", "count")
 
 
 def shuffled(n: int, seed: int, epoch: int) -> Tensor:

@@ -19,7 +19,6 @@ from narrows.training.loop import ROLLBACKS, Loop, Player, shuffled
 from narrows.training.settings import Training
 
 
-
 @dataclass(eq=False)
 class Member:
     """One model's share of a run.
@@ -66,7 +65,7 @@ class MemberLoop(Loop):
         words: The configuration as text.
     """
 
-    scalars: ClassVar[tuple[str, ...]] = (*Loop.scalars, "states")
+    kept: ClassVar[tuple[str, ...]] = ("states",)
 
     def __init__(
         self,

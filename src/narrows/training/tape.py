@@ -55,11 +55,11 @@ def record(function: Function, inputs: Sequence[Tensor], seed: int = 0) -> Funct
     return replay
 
 
-class _Recorder(TorchDispatchMode):
+class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Writes every operation into a graph while it is done."""
 
     def __init__(self, inputs: Sequence[Tensor]) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.graph = fx.Graph()
         self.constants: dict[str, Any] = {}
         self.nodes: dict[int, fx.Node] = {}

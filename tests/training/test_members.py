@@ -106,8 +106,10 @@ def test_a_member_that_diverges_goes_back_and_leaves_the_others_as_they_were():
 def test_a_member_that_always_diverges_is_given_up():
     calm, hurt = Lines(), Lines(poisoned={1: range(1, 10_000)})
     train(calm, epochs=30)
-    with pytest.warns(TrainingWarning, match="given up"):
+    with pytest.warns(TrainingWarning) as told:
         loop = train(hurt, epochs=30)
+    assert len(told) == 13
+    assert "given up" in str(told[-1].message)
     assert [member.failed for member in loop.members] == [False, True, False]
     assert loop.members[1].ended == "diverged 13 times"
     assert torch.equal(hurt.w[[0, 2]], calm.w[[0, 2]])

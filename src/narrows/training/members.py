@@ -155,7 +155,7 @@ class MemberLoop(Loop):
         return True
 
     def _again(self, member: Member) -> None:
-        epoch = self.step // self.steps + 1
+        epoch = math.ceil(self.step / self.steps)
         member.rollbacks += 1
         member.since = self.count
         member.scale = 0.0 if member.rollbacks > ROLLBACKS else member.scale / 2

@@ -80,7 +80,9 @@ def main() -> None:
     parser.add_argument("--only", default="")
     args = parser.parse_args()
     torch.set_num_threads(1)
-    print(f"| model | one, ms per step | {args.members}, ms per step | ratio | ratios of all turns | ratio of whole fits |")
+    print(
+        f"| model | one, ms per step | {args.members}, ms per step | ratio | ratios of all turns | ratio of whole fits |"
+    )
     print("|---|---|---|---|---|---|")
     for case in cases():
         if args.only not in case.name:

@@ -100,7 +100,13 @@ def test_variational_codes_of_several_sizes_equal_those_alone_when_noise_is_take
 
 @pytest.mark.parametrize(
     "penalty",
-    [penalties.KL(free_bits=0.2), penalties.MMD(), penalties.TotalCorrelation(), penalties.L1(), penalties.Contraction()],
+    [
+        penalties.KL(free_bits=0.2),
+        penalties.MMD(),
+        penalties.TotalCorrelation(),
+        penalties.L1(),
+        penalties.Contraction(),
+    ],
     ids=lambda p: type(p).__name__,
 )
 def test_nothing_flows_to_what_fills_a_code_up(penalty):

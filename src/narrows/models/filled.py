@@ -29,8 +29,8 @@ class Filling:
     def __init__(self, short: AutoencoderModule, long: AutoencoderModule, part: Bottleneck) -> None:
         self.short, self.long = short, long
         phi = part.inside(long.code_size)
-        if phi is None:
-            raise ValueError(f"{part!r} has no shorter form")
+        if phi is None or short.code_size > long.code_size:
+            raise ValueError(f"{part!r} does not lie in one of {long.code_size} numbers")
         self.phi, self.units = phi, torch.arange(short.code_size)
         self.places: dict[str, tuple[int, Tensor] | None] = {}
         theirs = long.state_dict()

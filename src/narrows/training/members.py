@@ -210,7 +210,7 @@ class MemberLoop(Loop):
                 own = {name: values[m] for name, values in columns.items()}
                 member.history.rows.append({**common, "learning_rate": rate * member.scale, **own})
         left = [m for m, member in enumerate(self.members) if not member.failed]
-        means = {name: sum(values[m] for m in left) / len(left) for name, values in columns.items()}
+        means = {name: _mean([values[m] for m in left]) for name, values in columns.items()}
         row = {**common, "learning_rate": rate, **means}
         self.history.rows.append(row)
         shown = row.get("validation_loss", row["loss"])
@@ -249,6 +249,12 @@ class MemberLoop(Loop):
             if not math.isfinite(member.best) and history.rows:
                 history.best_epoch = int(history.rows[-1]["epoch"])
         self.module.eval()
+
+
+def _mean(values: Sequence[float]) -> float:
+    """The mean of those that are finite."""
+    finite = [value for value in values if math.isfinite(value)]
+    return sum(finite) / len(finite) if finite else math.nan
 
 
 def _broad(values: Tensor, like: Tensor) -> Tensor:

@@ -4,8 +4,8 @@
 
 One model and an ensemble are fitted in turn, to the same rows for as many epochs. *Step*: seconds from the second
 recorded epoch to the last over the steps between them, validation and all that goes with it included. *Fit*: processor
-seconds of the whole call, with reading, recording the tape and fitting a prior to every member's codes. Ratios are taken
-within a turn, and their medians are printed as a Markdown table.
+seconds of the whole call, with reading, recording the tape and fitting a prior to every member's codes. Ratios are
+taken within a turn, and their medians are printed as a Markdown table.
 """
 
 from __future__ import annotations
@@ -80,9 +80,7 @@ def main() -> None:
     parser.add_argument("--only", default="")
     args = parser.parse_args()
     torch.set_num_threads(1)
-    print(
-        f"| model | one, ms per step | {args.members}, ms per step | ratio | ratios of all turns | ratio of whole fits |"
-    )
+    print(f"| model | one, ms a step | {args.members}, ms a step | ratio | ratios of all turns | ratio of whole fits |")
     print("|---|---|---|---|---|---|")
     for case in cases():
         if args.only not in case.name:

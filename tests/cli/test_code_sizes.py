@@ -46,7 +46,7 @@ def test_figure_table_and_reason_are_written(run):
 
 
 def test_the_kept_model_is_an_ordinary_one(run):
-    folder, told = run
+    folder, _ = run
     content = json.loads((folder / "model.json").read_text())
     assert content["estimator"] == "Autoencoder"
     model = package.load(folder)

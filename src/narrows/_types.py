@@ -141,11 +141,24 @@ class Code:
             ``log_prob(z)`` summed over the code (…, B), and ``kl()`` from the standard normal, ``(B,)`` or
             ``(B, L)`` (see `narrows.bottlenecks`).
         cost: ``(B,)`` what this bottleneck charges per row (a commitment loss, say), in nats; None when nothing.
+        units: ``(L,)`` 1 where a unit is in use, 0 where it only fills the code up to the size of a longer one, so that
+            models of several code sizes have one shape; None when all are in use. What fills up is 0 in ``z``, and a
+            standard normal in ``posterior``.
     """
 
     z: Tensor
     posterior: Any = None
     cost: Tensor | None = None
+    units: Tensor | None = None
+
+    @property
+    def size(self) -> Tensor | int:
+        """How many units are in use."""
+        return self.z.shape[-1] if self.units is None else self.units.sum()
+
+    def in_use(self, values: Tensor) -> Tensor:
+        """Values of units ``(…, L)``, those of units that are not in use 0."""
+        return values if self.units is None else values * self.units
 
 
 @dataclass(frozen=True)

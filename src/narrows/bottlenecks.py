@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Annotated, ClassVar, Literal
 
 import torch
@@ -75,6 +76,14 @@ class Bottleneck(Part, ABC, room="bottlenecks", abstract=True):
     def build(self) -> BottleneckModule:
         """The module that makes codes."""
 
+    def inside(self, size: int) -> Tensor | None:
+        """Where this code's φ lies in the φ of a code of ``size`` numbers: ``(W,)`` places, or None if it does not.
+
+        Filled up with zeros elsewhere, that φ must give the same code filled up with units that say nothing
+        (`Code.units`).
+        """
+        return None
+
     def _size(self) -> int:
         if self.size is None:
             raise InvalidParameter(
@@ -110,6 +119,10 @@ class Plain(Bottleneck):
     def width(self) -> int:
         """As many numbers as the code has."""
         return self._size()
+
+    def inside(self, size: int) -> Tensor:
+        """The first ones."""
+        return torch.arange(self._size())
 
     def build(self) -> BottleneckModule:
         """The module that makes codes; it has no parameters."""
@@ -164,6 +177,12 @@ class Gaussian(Bottleneck):
         size = self._size()
         return 2 * size if self.covariance == "diagonal" else size * (size + 3) // 2
 
+    def inside(self, size: int) -> Tensor:
+        """The first means, the first log-scales and, row by row, the first of what lies below the diagonal."""
+        own = torch.arange(self._size())
+        lower = torch.arange(self.width() - 2 * len(own))
+        return torch.cat([own, size + own, 2 * size + lower])
+
     def build(self) -> BottleneckModule:
         """The module that makes codes; it has no parameters."""
         return GaussianModule(self._size(), self.covariance)
@@ -199,3 +218,33 @@ class GaussianModule(BottleneckModule):
 
 def _single(phi: Tensor) -> Tensor:
     return phi.float() if phi.dtype in (torch.float16, torch.bfloat16) else phi
+
+
+class FilledModule(BottleneckModule):
+    """A bottleneck of which only some units are in use, so that shorter codes have the shape of longer ones.
+
+    Numbers of φ that are not in use are taken as 0, and units that are not in use are 0: no gradient reaches them.
+
+    Args:
+        bottleneck: The bottleneck, built for the longer code.
+        phi: ``(W,)`` 1 where a number of φ is in use, else 0.
+        units: ``(L,)`` the same of units.
+    """
+
+    phi: Tensor
+    units: Tensor
+
+    def __init__(self, bottleneck: BottleneckModule, phi: Tensor, units: Tensor) -> None:
+        super().__init__()
+        self.bottleneck = bottleneck
+        self.register_buffer("phi", phi)
+        self.register_buffer("units", units)
+
+    def forward(self, phi: Tensor, samples: int | None = None) -> Code:
+        """The code, filled up with zeros."""
+        code: Code = self.bottleneck(phi * self.phi, samples=samples)
+        return replace(code, z=code.z * self.units, units=self.units)
+
+    def mean(self, phi: Tensor) -> Tensor:
+        """The mean of the code, filled up with zeros."""
+        return self.bottleneck.mean(phi * self.phi) * self.units

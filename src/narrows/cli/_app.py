@@ -91,6 +91,14 @@ def fit(
         int | None,
         typer.Option("--code-size", "-c", min=1, metavar="N", help="Numbers per code.", rich_help_panel=PARTS),
     ] = None,
+    code_sizes: Annotated[
+        str | None,
+        typer.Option(
+            metavar="N,N,…",
+            help="Try several at once, draw their errors beside PCA's, and keep the one that is enough.",
+            rich_help_panel=PARTS,
+        ),
+    ] = None,
     network: Annotated[
         str | None, typer.Option(metavar="PART", help="Such as 'conv:channels=(16,32)'.", rich_help_panel=PARTS)
     ] = None,
@@ -257,6 +265,7 @@ def fit(
         columns=tuple(columns or ()),
         drop=tuple(drop or ()),
         colour=colour,
+        code_sizes=code_sizes,
         out=out,
         resume=resume,
         force=force,

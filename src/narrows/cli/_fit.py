@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from narrows.cli import _folders, _stream, _words
+from narrows.cli import _elbow, _folders, _stream, _words
 from narrows.cli._group import Interrupted
 from narrows.cli._output import Output
 from narrows.errors import InvalidParameter
@@ -35,6 +35,7 @@ class Request:
     columns: tuple[str, ...] = ()
     drop: tuple[str, ...] = ()
     colour: str | None = None
+    code_sizes: str | None = None
     out: str | None = None
     resume: bool = False
     force: bool = False
@@ -79,6 +80,7 @@ def fit(request: Request, output: Output) -> None:
     # what can be found wrong at once is, before anything is read or written
     _words.seconds(request.time_budget)
     _words.model_name(request.wishes.model)
+    _elbow.check(request)
     material = prepare(request)
     training = _training(request, output)
     model = _words.build(request.wishes, material.format, training, request.seed)
@@ -107,22 +109,28 @@ def _run(request: Request, material: Material, training: Any, place: _folders.Pl
         _check_same(request, place)
     _say_found(material, place, output)
     training = training.set_params(checkpoint=str(place.checkpoint))
-    model = _words.build(request.wishes, material.format, training, request.seed)
-    model.fit(material.train)
+    elbow = None
+    if request.code_sizes is None:
+        model = _words.build(request.wishes, material.format, training, request.seed).fit(material.train)
+    else:
+        model, elbow = _elbow.fit(request, material, training, output)
     # where the checkpoint lay is this run's affair, not the model's
     model.set_params(training=model.training.set_params(checkpoint=None, verbose=None))
     stopped = _interrupted(model)
     _say_chosen(model, output)
-    report = _report(request, model, material, place)
+    report = _report(request, model, material, place, elbow)
     place.record({"status": "interrupted" if stopped else "finished", "options": request.plain()})
     folder = place.finish()
     _say_result(model, report, folder, output)
-    output.result(_result(request, model, material, report, folder), str(folder) if output.quiet else None)
+    found = dict(_result(request, model, material, report, folder))
+    if elbow is not None:
+        found["elbow"] = elbow.to_dict()
+    output.result(found, str(folder) if output.quiet else None)
     if stopped:
         raise Interrupted(f"interrupted: the best model so far (epoch {model.history_.best_epoch}) is in {folder}")
 
 
-def _report(request: Request, model: Any, material: Material, place: _folders.Place) -> Any:
+def _report(request: Request, model: Any, material: Material, place: _folders.Place, elbow: Any = None) -> Any:
     from narrows.report import write_run
 
     shown, facts = material.train, {"Source": request.source}
@@ -142,6 +150,7 @@ def _report(request: Request, model: Any, material: Material, place: _folders.Pl
             notes=material.notes,
             facts=facts,
             called=str(place.target),
+            elbow=elbow,
         )
     except KeyboardInterrupt:
         from narrows._saved import MODEL

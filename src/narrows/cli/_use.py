@@ -15,6 +15,7 @@ from narrows.errors import InvalidParameter
 # estimators without a code of their own to encode, decode or sample
 TASKS = {
     "AnomalyDetector": "a detector: it finds strange rows, with narrows detect --model",
+    "Ensemble": "an ensemble of models: narrows.load it in Python, and save one of its members_",
     "Synthesizer": "a synthesizer: it makes up rows, with narrows generate",
     "Imputer": "an imputer: it fills blanks, with narrows impute --model",
 }

@@ -10,6 +10,7 @@ from narrows.estimators.autoencoder import (
     VariationalAutoencoder,
 )
 from narrows.estimators.detector import AnomalyDetector
+from narrows.estimators.ensemble import Ensemble
 from narrows.estimators.imputer import Imputer
 from narrows.estimators.synthesizer import Synthesizer
 
@@ -19,6 +20,7 @@ __all__ = [
     "BaseModel",
     "ContractiveAutoencoder",
     "DenoisingAutoencoder",
+    "Ensemble",
     "Imputer",
     "NotFitted",
     "SparseAutoencoder",

@@ -24,7 +24,7 @@ from narrows.estimators._choose import Choices, default_parts, resolve
 from narrows.estimators._shared import check_params, describe_features, draw_seed
 from narrows.estimators._streams import open_data, prepared, streamed
 from narrows.models.autoencoder import AutoencoderModule, active_units
-from narrows.training import History, Loop, Player, Step, Training
+from narrows.training import History, Loop, Player, Training
 from narrows.training.loop import trainable
 from narrows.training.ranks import ranks_for
 from narrows.training.seeds import hash_seed, seeded
@@ -134,10 +134,20 @@ class BaseModel(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
         return format_, rows
 
     def _learn(self, format_: Any, train: Rows | RowStream, validation: Rows | None, seed: int) -> Self:
-        training = self._training()
         full = resolve(self.choices(), format_.layout, format_.likelihood())
         module = initial_module(full, format_.layout, seed)
-        history = self._train(full, module, format_.layout, training, seed, train, validation)
+        history = self._train(full, module, format_.layout, self._training(), seed, train, validation)
+        return self._take(format_, full, module, history, train, seed)
+
+    def _take(
+        self,
+        format_: Any,
+        full: Choices,
+        module: AutoencoderModule,
+        history: History,
+        train: Rows | RowStream,
+        seed: int,
+    ) -> Self:
         if module.fitted_prior:
             _fit_prior(module, train, seed)
         # nothing is set before everything has worked: bad input leaves no half-fitted model
@@ -165,8 +175,7 @@ class BaseModel(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
         train: Rows | RowStream,
         validation: Rows | None,
     ) -> History:
-        assert choices.objective is not None
-        step = Step(module, choices.objective, choices.named_penalties(), choices.corruption, layout)
+        step = choices.step(module, layout)
         watched = (train if validation is None else validation).take(slice(WATCHED))
         relative = not module.stochastic
         device = training.resolve_device()
@@ -183,9 +192,7 @@ class BaseModel(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
             watch=watch,
             words=f"{type(self).__name__} {choices.parts()!r} {layout!r}",
         )
-        loop.history.code_size = module.code_size
-        dropout = any(isinstance(m, torch.nn.Dropout) and m.p > 0 for m in module.modules())
-        loop.history.noisy = dropout or choices.corruption is not None or module.stochastic
+        choices.describe(loop.history, module)
         return loop.fit(train, validation)
 
     def _describe(self) -> None:

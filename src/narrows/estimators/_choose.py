@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from torch import nn
+
 from narrows import bottlenecks, networks, objectives, penalties, priors
 from narrows._part import Part
 from narrows._types import Layout
@@ -17,6 +19,7 @@ from narrows.networks import Network
 from narrows.objectives import Objective
 from narrows.penalties import Penalties, Penalty, as_penalties
 from narrows.priors import Prior
+from narrows.training import History, Step
 
 
 @dataclass(frozen=True)
@@ -69,6 +72,17 @@ class Choices:
         if self.corruption is not None and self.corruption.masks:
             layout = layout.maskable()
         return AutoencoderModule(layout, self.network, self.bottleneck, self.likelihood, self.prior)
+
+    def step(self, module: AutoencoderModule, layout: Layout, kind: type[Step] = Step) -> Step:
+        """The step that trains such a module."""
+        assert self.objective is not None
+        return kind(module, self.objective, self.named_penalties(), self.corruption, layout)
+
+    def describe(self, history: History, module: AutoencoderModule) -> None:
+        """Tell a history what it is of, so that it can be read."""
+        dropout = any(isinstance(m, nn.Dropout) and m.p > 0 for m in module.modules())
+        history.code_size = module.code_size
+        history.noisy = dropout or self.corruption is not None or module.stochastic
 
 
 def resolve(choices: Choices, layout: Layout, likelihood: Likelihood) -> Choices:

@@ -21,13 +21,17 @@ from narrows.data import format_from_config
 from narrows.data import image as _image  # noqa: F401  (registers the formats that a file may name)
 from narrows.data import table as _table  # noqa: F401
 from narrows.errors import NarrowsError, SavedModelError
-from narrows.estimators import _detector_files, _imputer_files
+from narrows.estimators import _detector_files, _ensemble_files, _imputer_files
 from narrows.estimators._base import BaseModel, initial_module
 from narrows.estimators._choose import Choices
 from narrows.estimators._store import write
 from narrows.training import History
 
-TASKS = {"AnomalyDetector": _detector_files.rebuild, "Imputer": _imputer_files.rebuild}
+TASKS = {
+    "AnomalyDetector": _detector_files.rebuild,
+    "Ensemble": _ensemble_files.rebuild,
+    "Imputer": _imputer_files.rebuild,
+}
 
 
 def save(

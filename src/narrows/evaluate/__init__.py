@@ -6,6 +6,7 @@ from narrows.evaluate._columns import Columns, columns
 from narrows.evaluate.baselines import Comparison, Result, compare, compare_arrays
 from narrows.evaluate.codes import CodeHealth, CodeMap, active_units, code_health
 from narrows.evaluate.copying import Copying, copying
+from narrows.evaluate.elbow import Bend, Elbow
 from narrows.evaluate.groups import Group, GroupReport, group_report
 from narrows.evaluate.intervals import Estimate, bootstrap
 from narrows.evaluate.learners import detection, utility
@@ -15,11 +16,13 @@ from narrows.evaluate.support import Support, support
 from narrows.evaluate.synthesis import SynthesisReport, synthesis_report
 
 __all__ = [
+    "Bend",
     "CodeHealth",
     "CodeMap",
     "Columns",
     "Comparison",
     "Copying",
+    "Elbow",
     "Estimate",
     "Group",
     "GroupReport",

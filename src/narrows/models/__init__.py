@@ -2,6 +2,7 @@
 
 from narrows.models.autoencoder import AutoencoderModule
 from narrows.models.denoiser import DenoiserModule, DenoiseStep
-from narrows.models.stacked import StackedModule
+from narrows.models.filled import Filling
+from narrows.models.stacked import StackedModule, StackedStep
 
-__all__ = ["AutoencoderModule", "DenoiseStep", "DenoiserModule", "StackedModule"]
+__all__ = ["AutoencoderModule", "DenoiseStep", "DenoiserModule", "Filling", "StackedModule", "StackedStep"]

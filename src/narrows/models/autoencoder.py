@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from narrows._types import Distribution, Layout, Pass, Rows
-from narrows.bottlenecks import Bottleneck
+from narrows.bottlenecks import Bottleneck, BottleneckModule
 from narrows.likelihoods import Likelihood
 from narrows.networks import Network, StemModule
 from narrows.priors import Prior
@@ -40,8 +40,9 @@ class AutoencoderModule(nn.Module):
         self.stochastic = bottleneck.stochastic
         self.fitted_prior = prior.fitted_afterwards
         self.stem = StemModule(layout)
-        self.encoder = network.encoder(self.stem.shape, bottleneck.width())
-        self.bottleneck = bottleneck.build()
+        self.bottleneck_width = bottleneck.width()
+        self.encoder = network.encoder(self.stem.shape, self.bottleneck_width)
+        self.bottleneck: BottleneckModule = bottleneck.build()
         self.decoder = network.decoder(bottleneck.size, likelihood.theta_shape(layout))
         self.likelihood = likelihood.build(layout)
         self.prior = prior.build(bottleneck.size)

@@ -62,6 +62,7 @@ class DenoiseStep(nn.Module):
     """
 
     column: Tensor
+    pure = True  # the same operations at every call, so that the loop may record them
 
     def __init__(self, members: nn.Module, size: int, column: Tensor, folds: int = 0) -> None:
         super().__init__()

@@ -49,7 +49,7 @@ class Sparsity(Penalty):
         active = row_mean(codes(p).mean(0), p.rows.weight)
         # drawn in a little from 0 and 1 rather than clamped, so that a dead unit still has a gradient
         active = _EDGE + (1 - 2 * _EDGE) * active
-        return kl_bernoulli(torch.full_like(active, self.target), active).sum()
+        return p.code.in_use(kl_bernoulli(torch.full_like(active, self.target), active)).sum()
 
     def check_model(self, bottleneck: BottleneckLike) -> None:
         """Codes must lie in (0, 1)."""

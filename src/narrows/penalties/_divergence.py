@@ -53,8 +53,9 @@ class KL(Penalty):
         if self.free_bits <= 0:
             return p.code.posterior.kl() if unit else kl_of_rows(p)
         if unit:
-            return row_mean(p.code.posterior.kl_elements(), p.rows.weight).clamp_min(self.free_bits).sum()
-        floor = self.free_bits * p.code.z.shape[-1]
+            units = row_mean(p.code.posterior.kl_elements(), p.rows.weight).clamp_min(self.free_bits)
+            return p.code.in_use(units).sum()
+        floor = self.free_bits * p.code.size
         return row_mean(kl_of_rows(p), p.rows.weight).clamp_min(floor)
 
     def check_model(self, bottleneck: BottleneckLike) -> None:

@@ -51,12 +51,12 @@ class MMD(Penalty):
     def value(self, p: Pass) -> Tensor:
         """The estimate for the batch."""
         z = draws(p)[0]
-        y = torch.randn_like(z) if p.prior is None else p.prior.sample_like(z)
+        y = p.code.in_use(torch.randn_like(z) if p.prior is None else p.prior.sample_like(z))
         weight = p.rows.weight
         across = _squared_distances(z, y)
         bandwidths = self._bandwidths(across)
         kernel = [
-            self._kernel(d, bandwidths, z.shape[-1])
+            self._kernel(d, bandwidths, p.code.size)
             for d in (_squared_distances(z, z), _squared_distances(y, y), across)
         ]
         return (
@@ -68,7 +68,7 @@ class MMD(Penalty):
             return [across.detach().flatten().median().clamp_min(1e-6)]
         return [h * h for h in (self.bandwidth if isinstance(self.bandwidth, (tuple, list)) else (self.bandwidth,))]
 
-    def _kernel(self, distance: Tensor, bandwidths: list[Tensor | float], size: int) -> Tensor:
+    def _kernel(self, distance: Tensor, bandwidths: list[Tensor | float], size: Tensor | int) -> Tensor:
         if self.kernel == "rbf":
             return torch.stack([(-0.5 * distance / h).exp() for h in bandwidths]).sum(0)
         return torch.stack([c / (c + distance) for c in (2 * size * s for s in _SCALES)]).sum(0)

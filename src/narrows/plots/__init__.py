@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from narrows.plots.codes import code_map
 from narrows.plots.curves import loss_curve
+from narrows.plots.elbow import elbow_curve
 from narrows.plots.images import image_pairs, image_sheet
 from narrows.plots.tables import column_histograms, column_pairs
 from narrows.plots.whole import reconstructions, samples
@@ -16,6 +17,7 @@ __all__ = [
     "code_map",
     "column_histograms",
     "column_pairs",
+    "elbow_curve",
     "image_pairs",
     "image_sheet",
     "loss_curve",

@@ -14,7 +14,7 @@ import numpy as np
 from narrows import files, plots
 from narrows.data.split import count, take
 from narrows.errors import NarrowsError
-from narrows.evaluate import Comparison, compare
+from narrows.evaluate import Comparison, Elbow, compare
 from narrows.plots._style import DPI, some
 
 if TYPE_CHECKING:
@@ -91,6 +91,7 @@ def write_run(
     notes: Sequence[str] = (),
     facts: Mapping[str, str] | None = None,
     called: str | None = None,
+    elbow: Elbow | None = None,
 ) -> Run:
     """Write all that a fitted model leaves behind into a folder.
 
@@ -109,6 +110,7 @@ def write_run(
         notes: What should be said about the data.
         facts: Further lines for the table of facts.
         called: What to call the folder in the page's commands; None: ``folder``.
+        elbow: Other code sizes that were tried, for a figure, a table and the reason for this one.
 
     Returns:
         What was written.
@@ -131,11 +133,14 @@ def write_run(
         history.to_csv(target / "history.csv")
     seen = train if test is None else test
     _compare(run, model, train, seen)
+    if elbow is not None:
+        _bend(run, elbow)
     _draw(run, model, train, test, labels, test_labels, label_name)
     model.save(target, metrics=metrics_of(run))
     from narrows.report.page import write_page
 
-    write_page(run, model, notes, {**_facts(model, train, test), **(facts or {})})
+    said = [] if elbow is None else elbow.sentences()
+    write_page(run, model, [*notes, *said], {**_facts(model, train, test), **(facts or {})})
     return run
 
 
@@ -195,14 +200,7 @@ def _draw(run: Run, model: Any, train: Any, test: Any, labels: Any, test_labels:
     images = len(model.format_.layout.shape) == 3
 
     def add(name: str, heading: str, caption: str, draw: Callable[[], Figure]) -> None:
-        def make() -> None:
-            path = run.folder / "figures" / f"{name}.png"
-            figure = draw()
-            with files.atomic(path) as temporary:
-                figure.savefig(temporary, format="png", dpi=DPI, metadata={"Software": "narrows", "Title": heading})
-            run.drawings.append(Drawing(name, heading, caption, path))
-
-        _attempt(run, f"the figure {name}.png", make)
+        _add(run, name, heading, caption, draw)
 
     some_seen = take(seen, some(2000, count(seen)))
     add(
@@ -231,6 +229,31 @@ def _draw(run: Run, model: Any, train: Any, test: Any, labels: Any, test_labels:
         f"{'' if images else ', beside the real ones, column by column'}.",
         lambda: _samples(model, some_seen, images),
     )
+
+
+def _add(run: Run, name: str, heading: str, caption: str, draw: Callable[[], Figure]) -> None:
+    def make() -> None:
+        path = run.folder / "figures" / f"{name}.png"
+        figure = draw()
+        with files.atomic(path) as temporary:
+            figure.savefig(temporary, format="png", dpi=DPI, metadata={"Software": "narrows", "Title": heading})
+        run.drawings.append(Drawing(name, heading, caption, path))
+
+    _attempt(run, f"the figure {name}.png", make)
+
+
+def _bend(run: Run, elbow: Elbow) -> None:
+    """The elbow as a table for programs, ``code_sizes.csv``, and a figure."""
+
+    def make() -> None:
+        lines = ["code_size,error,pca,ratio,explained"]
+        for bend in elbow.bends:
+            ratio = "" if bend.ratio is None else f"{bend.ratio:.6g}"
+            lines.append(f"{bend.size},{bend.error:.8g},{bend.pca:.8g},{ratio},{elbow.explained(bend):.6g}")
+        files.write_text(run.folder / "code_sizes.csv", "\n".join(lines) + "\n")
+
+    _attempt(run, "code_sizes.csv", make)
+    _add(run, "elbow", "Code sizes", " ".join(elbow.sentences()), lambda: plots.elbow_curve(elbow))
 
 
 def as_seen(model: Any, data: Any) -> Any:

@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -71,6 +71,9 @@ class Loop:
         after_step: Called after every step (moving averages and the like).
         words: The configuration as text, which tells one run's checkpoint from another's.
     """
+
+    kept: ClassVar[tuple[str, ...]] = ()
+    """What a checkpoint keeps besides: attributes that are plain JSON."""
 
     def __init__(
         self,
@@ -230,13 +233,19 @@ class Loop:
             values = gradients(batch, epoch)
             with torch.inference_mode(gradients.replayed):
                 if self.training.clip is not None:
-                    nn.utils.clip_grad_norm_(player.parameters, self.training.clip)
-                optimiser.move(rate)
+                    self._clip(player.parameters, self.training.clip)
+                self._move(player.parameters, optimiser, rate)
                 if number == 0:
                     self._add(gradients.names, values)
         if self.after_step is not None:
             self.after_step()
         self.step += 1
+
+    def _clip(self, parameters: Sequence[Tensor], norm: float) -> None:
+        nn.utils.clip_grad_norm_(parameters, norm)
+
+    def _move(self, parameters: Sequence[Tensor], optimiser: Any, rate: float) -> None:
+        optimiser.move(rate)
 
     def _add(self, names: list[str], values: Tensor) -> None:
         """Sum up the losses on the device: reading them at every step would make a GPU wait."""
@@ -264,8 +273,7 @@ class Loop:
 
     def _order(self, epoch: int) -> Tensor:
         """Which rows come when: a pure function of seed and epoch, so that there is no loader state to save."""
-        generator = torch.Generator().manual_seed(hash_seed(self.seed, epoch))
-        return torch.randperm(len(self.rows), generator=generator).to(self.device)
+        return shuffled(len(self.rows), self.seed, epoch).to(self.device)
 
     def _whole(self) -> int:
         return self.steps * self.training.plan(len(self.rows))[2]
@@ -334,7 +342,7 @@ class Loop:
         self.module.eval()
         with torch.no_grad():
             if self.validation is not None:
-                row.update({f"validation_{name}": value for name, value in self._validate().items()})
+                row.update({f"validation_{name}": float(value) for name, value in self._validate().items()})
             if self.watch is not None:
                 row.update(self.watch())
         self.module.train()
@@ -355,7 +363,7 @@ class Loop:
             return True
         return False
 
-    def _validate(self) -> dict[str, float]:
+    def _validate(self) -> dict[str, Tensor]:
         assert self.validation is not None
         n = len(self.validation)
         sums: dict[str, Tensor] = {}
@@ -366,7 +374,7 @@ class Loop:
                     result = self.players[0].step(part.tensors(), torch.tensor(FAR, device=self.device))
                 for name, value in result.items():
                     sums[name] = sums.get(name, torch.zeros((), device=self.device)) + value.float() * (len(part) / n)
-        return {name: float(value) for name, value in sums.items()}
+        return sums
 
     # --- checkpoints -----------------------------------------------------------------------------------------
 
@@ -382,13 +390,13 @@ class Loop:
             tensors["random_cuda"] = torch.cuda.get_rng_state(self.device)
         if self.sums is not None:
             tensors["sums"] = self.sums
-        state: dict[str, Any] = {name: getattr(self, name) for name in SCALARS}
+        state: dict[str, Any] = {name: getattr(self, name) for name in SCALARS + self.kept}
         state["threads"] = torch.get_num_threads()
         state["best_value"] = None if math.isinf(self.best_value) else self.best_value
         checkpoints.save(tensors, {**state, "history": self.history.to_config()})
 
     def _restore(self, tensors: dict[str, Tensor], state: dict[str, Any]) -> None:
-        for name in SCALARS:
+        for name in SCALARS + self.kept:
             setattr(self, name, state[name])
         torch.set_num_threads(state["threads"])  # sums over other numbers of threads round differently
         self.best_value = math.inf if state["best_value"] is None else state["best_value"]
@@ -405,6 +413,11 @@ class Loop:
 
 
 SCALARS = ("step", "total", "scale", "rollbacks", "planned", "best_value", "elapsed", "names", "count", "precision")
+
+
+def shuffled(n: int, seed: int, epoch: int) -> Tensor:
+    """The order of n rows in an epoch, ``(n,)`` on the CPU."""
+    return torch.randperm(n, generator=torch.Generator().manual_seed(hash_seed(seed, epoch)))
 
 
 def trainable(*modules: Iterable[nn.Module] | nn.Module) -> list[Tensor]:

@@ -75,7 +75,7 @@ class Gradients:
             epoch: ``()`` how many epochs have been trained.
 
         Returns:
-            ``(terms,)`` the terms in the order of ``names``, in nats per row.
+            ``(terms,)`` the terms in the order of ``names``, in nats per row; ``(terms, M)`` of a step of M models.
         """
         self.calls += self.wanted
         self.replayed = False
@@ -146,7 +146,10 @@ class Gradients:
 
 
 def _values(result: dict[str, Tensor]) -> Tensor:
-    return torch.stack([value.detach().float() for value in result.values()])
+    values = [value.detach().float() for value in result.values()]
+    # many models in one step have a loss together, and each its own terms
+    widest = max(values, key=torch.Tensor.dim)
+    return torch.stack([value if value.ndim == widest.ndim else value.expand_as(widest) for value in values])
 
 
 def _strides(tensor: Tensor) -> list[int]:

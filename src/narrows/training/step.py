@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -11,9 +12,9 @@ from torch import Tensor, nn
 
 from narrows._normal import row_mean
 from narrows._part import Part
-from narrows._types import Layout, Rows
+from narrows._types import Layout, Pass, Rows
 from narrows.corruptions import Corruption
-from narrows.objectives import Objective
+from narrows.objectives import Objective, PenaltyLike
 from narrows.penalties import Penalty
 
 
@@ -61,7 +62,7 @@ class Step(nn.Module):
         samples = self.objective.samples
         if samples is None and not self.training and self.model.stochastic:
             samples = 1
-        terms = self.objective(self.model(rows, seen, samples=samples, epoch=epoch), self.penalties)
+        terms = self.objective(self.model(rows, seen, samples=samples, epoch=epoch), self._weighed())
         means = {name: row_mean(term, rows.weight) if term.ndim else term for name, term in terms.items()}
         return {"loss": functools.reduce(torch.add, means.values()), **means}
 
@@ -70,6 +71,56 @@ class Step(nn.Module):
         """Whether every call is the same operations: so for what torch and this project wrote, unknown of others."""
         parts = [*self.modules(), *_parts((self.objective, self.corruption, *self.penalties.values()))]
         return all(type(part).__module__.split(".")[0] in ("narrows", "torch") for part in parts)
+
+    def _weighed(self) -> Mapping[str, PenaltyLike]:
+        return self.penalties
+
+
+class WeightedStep(Step):
+    """A step that holds the weights of its penalties as a tensor, so that steps that differ by them have one form.
+
+    Args:
+        model: As in `Step`.
+        objective: As in `Step`.
+        penalties: As in `Step`.
+        corruption: As in `Step`.
+        layout: As in `Step`.
+    """
+
+    weights: Tensor
+
+    def __init__(
+        self,
+        model: nn.Module,
+        objective: Objective,
+        penalties: Mapping[str, Penalty],
+        corruption: Corruption | None,
+        layout: Layout,
+    ) -> None:
+        plain = {name: penalty.set_params(weight=1.0) for name, penalty in penalties.items()}
+        super().__init__(model, objective, plain, corruption, layout)
+        self.register_buffer("weights", torch.tensor([float(p.weight) for p in penalties.values()]))
+
+    def _weighed(self) -> Mapping[str, PenaltyLike]:
+        pairs = zip(self.penalties.items(), self.weights, strict=True)
+        return {name: _Weighed(penalty, weight) for (name, penalty), weight in pairs}
+
+
+@dataclass(frozen=True)
+class _Weighed:
+    """A penalty of weight 1 times a tensor."""
+
+    penalty: Penalty
+    weight: Tensor
+
+    @property
+    def in_bound(self) -> bool:
+        """Whether the importance-weighted bound already holds it."""
+        return self.penalty.in_bound
+
+    def __call__(self, p: Pass) -> Tensor:
+        """Its value, weighted."""
+        return self.weight * self.penalty(p)
 
 
 def _parts(value: Any) -> Iterator[Part]:

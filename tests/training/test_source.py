@@ -24,6 +24,9 @@ class Windows:
     def __len__(self) -> int:
         return len(self.rows)
 
+    def take(self, index) -> Rows:
+        return self.rows.take(index)
+
     def fingerprint(self) -> str:
         return str(float(self.rows.values.sum()))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -18,6 +18,9 @@ class Source(Protocol):
 
     def __len__(self) -> int:
         """How many rows an epoch has."""
+
+    def take(self, index: Any) -> Rows:
+        """Some of the rows, in memory: to see what they are like."""
 
     def fingerprint(self) -> str:
         """A short name that other rows would not have."""

@@ -67,6 +67,7 @@ class DenoiseStep(nn.Module):
     def __init__(self, members: nn.Module, size: int, column: Tensor, folds: int = 0) -> None:
         super().__init__()
         self.members, self.size, self.folds = members, size, folds
+        self.columns = int(column.max()) + 1
         self.register_buffer("column", column, persistent=False)
 
     def forward(self, batch: dict[str, Tensor], epoch: Tensor) -> dict[str, Tensor]:
@@ -86,7 +87,6 @@ class DenoiseStep(nn.Module):
         return {"loss": (terms * sees).sum() / sees.sum().clamp_min(1)}
 
     def _hidden(self, x: Tensor) -> Tensor:
-        columns = int(self.column.max()) + 1
         share = 0.5 * torch.rand_like(x[..., :1]) * (torch.rand_like(x[..., :1]) < 0.5)
-        chance = torch.rand(*x.shape[:-1], columns, device=x.device, dtype=x.dtype)
+        chance = torch.rand(*x.shape[:-1], self.columns, device=x.device, dtype=x.dtype)
         return (chance < share)[..., self.column]

@@ -40,8 +40,8 @@ class FusedAdam(torch.optim.Adam):
             self._lists = self._collect(group["params"])
             return
         parameters, first, second, steps = self._lists
-        gradients = [p.grad for p in parameters]
-        if any(g is None for g in gradients):
+        gradients = [p.grad for p in parameters if p.grad is not None]
+        if len(gradients) < len(parameters):
             self._lists = None
             self.step()
             return

@@ -235,7 +235,7 @@ def _place(tensor: Tensor) -> Any:
     return tensor.untyped_storage().data_ptr(), *shape
 
 
-class Recorder(TorchDispatchMode):
+class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Writes down every operation that happens while it is entered.
 
     Attributes:
@@ -244,7 +244,7 @@ class Recorder(TorchDispatchMode):
     """
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.calls: list[Call] = []
         self.refused = ""
 

@@ -169,7 +169,8 @@ def measure(name: str, options: argparse.Namespace) -> dict[str, list[dict[str, 
     case = CASES[name]
     train, validation = data(name, Path(options.data))
     python = {"Keras, JAX": options.jax, "narrows": sys.executable, "narrows, own schedule": sys.executable}
-    names = ["narrows", "narrows, own schedule", *case["peers"]]
+    peers = [n for n in case["peers"] if options.only is None or n in options.only.split(";")]
+    names = ["narrows", "narrows, own schedule", *peers]
     results: dict[str, list[dict[str, Any]] | str] = {}
     with tempfile.TemporaryDirectory() as folder:
         path = str(Path(folder) / "data.npz")
@@ -218,6 +219,7 @@ def main() -> None:
     parser.add_argument("--cases", default=",".join(CASES))
     parser.add_argument("--trials", type=int, default=5)
     parser.add_argument("--clock", choices=("cpu", "wall"), default="wall")
+    parser.add_argument("--only", help="peers to compare with, separated by semicolons; all when left out")
     parser.add_argument("--raw", help="folder for every trial's figures as JSON")
     options = parser.parse_args()
     for name in options.cases.split(","):

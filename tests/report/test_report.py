@@ -12,7 +12,6 @@ import pytest
 
 import narrows
 from narrows import plots, report
-from narrows.errors import InvalidParameter
 from narrows.evaluate import compare
 from narrows.training import Training
 
@@ -184,35 +183,3 @@ def test_images_from_files_are_shown_as_the_model_sees_them(tmp_path):
     seen = report.run.as_seen(model, paths[:3])
     assert seen.shape == (3, 9, 9, 3)
     assert seen[2].max() == 20
-
-
-# --- rows ----------------------------------------------------------------------------------------------------
-
-
-def test_the_same_seed_holds_out_the_same_rows():
-    train, held = report.hold_out(200, 3)
-    again = report.hold_out(200, 3)
-    np.testing.assert_array_equal(train, again[0])
-    assert len(held) == 20
-    assert sorted([*train, *held]) == list(range(200))
-    assert set(report.hold_out(200, 4)[1]) != set(held)
-
-
-def test_few_rows_are_not_held_out():
-    assert [len(i) for i in report.hold_out(19, 0)] == [19, 0]
-    assert [len(i) for i in report.hold_out(20, 0)] == [18, 2]
-    with pytest.raises(InvalidParameter, match="from 0 to below 1"):
-        report.hold_out(100, 0, 1.0)
-
-
-def test_rows_of_any_container_are_taken():
-    import polars as pl
-
-    table = pa.table({"a": [1, 2, 3], "b": ["x", "y", "z"]})
-    assert report.take(table, [2, 0])["a"].to_pylist() == [3, 1]
-    assert report.take(table.to_pandas(), [2, 0])["b"].tolist() == ["z", "x"]
-    assert report.take(pl.from_arrow(table), [2, 0])["b"].to_list() == ["z", "x"]
-    assert report.take(["p", "q", "r"], [2, 0]) == ["r", "p"]
-    assert report.take(np.arange(3), [2, 0]).tolist() == [2, 0]
-    assert report.take(None, [1]) is None
-    assert [report.count(x) for x in (table, table.to_pandas(), ["p"], np.zeros((4, 2)))] == [3, 3, 1, 4]

@@ -21,7 +21,10 @@ def elbow_curve(elbow: Any) -> Figure:
 
     Example:
         ```python
-        elbow_curve(Elbow.of([compare(m, train, test) for m in ensemble.members_])).savefig("elbow.png")
+        from narrows.evaluate.elbow import Bend, Elbow
+
+        bends = (Bend(size=2, error=0.3, pca=0.5, better=True), Bend(size=8, error=0.1, pca=0.12, better=None))
+        elbow_curve(Elbow(bends, mean=1.0, unit="squared error")).savefig("elbow.png")
         ```
     """
     shape = figure(3.9)

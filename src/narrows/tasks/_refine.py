@@ -86,6 +86,8 @@ class RefinerModule(nn.Module):
 class RefineStep(nn.Module):
     """The step that the loop trains: inputs are `Rows.values`, true values ``target``, weights ``condition``."""
 
+    pure = True  # the same operations at every call, so that the loop may record them
+
     def __init__(self, model: RefinerModule) -> None:
         super().__init__()
         self.model = model

@@ -80,3 +80,13 @@ def test_bad_sizes_are_refused_and_leave_nothing(words, said, csv, tmp_path, mon
     monkeypatch.chdir(tmp_path)
     assert said in refused("fit", csv, "--epochs", 1, *words)
     assert not [p for p in Path("runs").rglob("*") if p.is_file()]
+
+
+def test_a_saved_ensemble_is_described(tmp_path):
+    rows = np.random.default_rng(0).normal(size=(60, 3))
+    model = package.Autoencoder(2, training=package.Training(epochs=1))
+    package.Ensemble(model, n=2).fit(rows).save(tmp_path / "ensemble")
+    found = well("info", tmp_path / "ensemble", "--json").json
+    assert found["estimator"] == "Ensemble"
+    assert found["members"] == ["Autoencoder, 2 numbers per code"] * 2
+    assert len(found["columns"]) == 3

@@ -23,7 +23,7 @@ def model(folder: str, output: Output) -> None:
         SavedModelError: If the folder holds none, or a damaged one.
     """
     content = describe(folder)
-    if content["estimator"] in ("AnomalyDetector", "Imputer"):
+    if content["estimator"] in ("AnomalyDetector", "Ensemble", "Imputer"):
         _task(folder, content, output)
         return
     try:
@@ -51,19 +51,27 @@ def model(folder: str, output: Output) -> None:
 
 
 def _task(folder: str, content: Mapping[str, Any], output: Output) -> None:
-    """Say what a saved imputer or detector is: it has neither code nor history of its own."""
+    """Say what a saved imputer, detector or ensemble is: it has neither code nor history of its own."""
     try:
-        columns = _columns(content["format"])
+        members = content.get("models", [])
+        format_ = content["format"] if "format" in content else members[0]["format"]
+        columns = _columns(format_)
         found = {
             "folder": str(folder),
-            **{name: content[name] for name in ("estimator", "narrows", "seed")},
-            "rows": _rows(content["format"], columns),
-            "reasons": list(content["notes"]),
+            "estimator": content["estimator"],
+            "narrows": content["narrows"],
+            "seed": content["seed"] if "seed" in content else content["params"]["random_state"],
+            "members": [f"{m['estimator']}, {m['code_size']} numbers per code" for m in members],
+            "rows": _rows(format_, columns),
+            "reasons": list(content["notes"] if "notes" in content else content["reasons"]),
             "columns": columns,
         }
     except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
         raise SavedModelError(f"{folder} does not describe an estimator: {error!r}") from error
     output.say(f"{found['estimator']} in {folder}: {found['rows']}", "bold")
+    if members:
+        output.head("Models")
+        output.points(found["members"])
     output.head("Why")
     output.points(found["reasons"])
     output.head("Data")

@@ -9,6 +9,10 @@ import torch
 from torch import Tensor
 
 
+def _bare(method: Any) -> Any:
+    return getattr(method, "__wrapped__", method)
+
+
 class FusedAdam(torch.optim.Adam):
     """Adam as one fused operation, called without the checks and hooks that cost more than a small network's step.
 
@@ -30,21 +34,23 @@ class FusedAdam(torch.optim.Adam):
             list(parameters), rate, weight_decay=weight_decay, fused=True, decoupled_weight_decay=decoupled
         )
 
+    # torch wraps these so that its compiler leaves them alone; the wrappers import the compiler, for seconds, to say so
+    add_param_group = _bare(torch.optim.Optimizer.add_param_group)
+    state_dict = _bare(torch.optim.Optimizer.state_dict)
+    _load_state_dict = _bare(torch.optim.Optimizer.load_state_dict)
+
     @torch.no_grad()
     def move(self, rate: float) -> None:
         """One step with this learning rate along the gradients that the parameters hold."""
         (group,) = self.param_groups
         group["lr"] = rate
-        if self._lists is None:
-            self.step()
-            self._lists = self._collect(group["params"])
-            return
-        parameters, first, second, steps = self._lists
-        gradients = [p.grad for p in parameters if p.grad is not None]
-        if len(gradients) < len(parameters):
-            self._lists = None
-            self.step()
-            return
+        moving = group["params"]
+        gradients = [p.grad for p in moving if p.grad is not None]
+        if len(gradients) < len(moving):
+            moving, self._lists = [p for p in moving if p.grad is not None], None
+        parameters, first, second, steps = self._lists or self._collect(moving)
+        if len(parameters) == len(group["params"]):
+            self._lists = parameters, first, second, steps
         torch._foreach_add_(steps, 1)
         move = torch._fused_adamw_ if group["decoupled_weight_decay"] else torch._fused_adam_
         move(
@@ -53,17 +59,19 @@ class FusedAdam(torch.optim.Adam):
             eps=group["eps"], amsgrad=False, maximize=False,
         )  # fmt: skip
 
-    def _collect(self, parameters: list[Tensor]) -> tuple[list[Tensor], ...] | None:
-        """Parameters and their state side by side; None unless every parameter has a state."""
-        states = [self.state.get(p) for p in parameters]
-        if not all(states):
-            return None
-        return parameters, *([s[name] for s in states] for name in ("exp_avg", "exp_avg_sq", "step"))  # type: ignore[index]
+    def _collect(self, parameters: list[Tensor]) -> tuple[list[Tensor], ...]:
+        """Parameters and their state side by side; a state that is not there begins at nothing, as torch's does."""
+        for p in parameters:
+            if not self.state[p]:
+                self.state[p]["step"] = torch.zeros((), dtype=torch.float32, device=p.device)
+                self.state[p]["exp_avg"] = torch.zeros_like(p, memory_format=torch.preserve_format)
+                self.state[p]["exp_avg_sq"] = torch.zeros_like(p, memory_format=torch.preserve_format)
+        return parameters, *([self.state[p][name] for p in parameters] for name in ("exp_avg", "exp_avg_sq", "step"))
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Put back a state."""
         self._lists = None  # they pointed to the old one
-        super().load_state_dict(state_dict)
+        self._load_state_dict(state_dict)
 
 
 class SGD(torch.optim.SGD):

@@ -162,6 +162,17 @@ class TestMixed:
         said = of_mixed.explain(table.select(table.column_names[::-1]))
         assert said.cells(3)[0][1] == X[said.cells(3)[0][0]].iloc[3]
 
+    def test_a_blank_where_there_was_none_in_training_is_not_strange(self):
+        """Neither in a category nor in a number, though what is filled in equals no row's cell, and others miss it."""
+        whole = mixed(300).drop(columns="unit").dropna()
+        model = AnomalyDetector(trim=0.0, members=4, training=QUICK, random_state=0).fit(whole)
+        X = mixed(300, 5).drop(columns="unit").dropna()
+        for column in ("kind", "weight"):
+            blank = X.copy()
+            blank[column] = None if column == "kind" else np.nan
+            assert (model.p_values(blank) < 0.05).mean() < 0.2
+            assert (model.explain(blank).contributions[:, list(X.columns).index(column)] == 0).all()
+
     def test_a_row_of_blanks_is_not_strange(self, of_mixed):
         blank = mixed(1).astype(object)
         blank.loc[:] = None

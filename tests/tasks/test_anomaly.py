@@ -80,6 +80,17 @@ class TestNeighbours:
         assert terms.argmax() == 2
         assert terms[2] > 0.9 * terms.sum() > 2
 
+    def test_distances_are_measured_where_cells_are_known(self):
+        """By hand: one of two columns is blank; the squared distance in the other counts twice."""
+        x = torch.tensor([[0.0, 0.0], [3.0, 5.0], [9.0, 9.0], [20.0, 0.0]])
+        near, _ = Neighbours.fit(Space.fit(Rows(x), Layout((2,))), x, robust=False, seed=0)
+        known = torch.tensor([[True, False]])
+        distance, index = near.nearest(torch.tensor([[2.0, 4.0]]), torch.tensor([-1]), known)
+        assert index[0, 0] == 1
+        assert distance[0, 0].item() == pytest.approx(2**0.5)
+        terms = near.terms(torch.tensor([[2.0, 4.0]]), torch.tensor([-1]), known)
+        assert terms[0, 1] == 0
+
     def test_density_counts(self):
         """Between tight rows a gap is strange that is usual between loose ones."""
         generator = torch.Generator().manual_seed(0)

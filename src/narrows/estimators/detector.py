@@ -55,7 +55,8 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
     calibrate: the p-value of a row is its rank among them, so that alarms come at a rate that is chosen, not guessed. A
     row that equals a training row is taken to be that row.
 
-    Blanks neither speak for a row nor against it. A category that no training row had, or another value in a column
+    A blank adds nothing, and distances are measured in the cells that are there; where training rows had no blanks, cells
+    that it would have foretold may look a little stranger without it. A category that no training row had, or another value in a column
     that was constant, adds ln(n + 1).
 
     Args:

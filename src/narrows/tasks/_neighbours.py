@@ -55,12 +55,15 @@ class Neighbours:
     scale: float = 1.0
 
     @classmethod
-    def fit(cls, space: Space, x: Tensor, *, robust: bool, seed: int) -> tuple[Self, Tensor]:
+    def fit(
+        cls, space: Space, x: Tensor, known: Tensor | None = None, *, robust: bool, seed: int
+    ) -> tuple[Self, Tensor]:
         """Take (at most 20,000) reference rows of features ``(n, D)``.
 
         Args:
             space: What they lie in.
-            x: ``(n, D)`` features without blanks.
+            x: ``(n, D)`` features, blanks filled.
+            known: ``(n, D)`` false where a blank was filled; None when nothing was.
             robust: Whether some of them may be strange themselves.
             seed: Fixes which are taken.
 
@@ -72,7 +75,8 @@ class Neighbours:
         chosen = order[:REFERENCES].sort().values
         place = torch.full((n,), -1).index_put((chosen,), torch.arange(len(chosen)))
         made = cls(space, x[chosen], torch.zeros(len(chosen)), 0.0, robust)
-        distance, index = made.nearest(made.references, torch.arange(len(chosen)))
+        seen = None if known is None else known[chosen]
+        distance, index = made.nearest(made.references, torch.arange(len(chosen)), seen)
         made = replace(made, gap=float(distance[:, :GAP].mean(1).median()) + 0.1 * x.shape[1] ** 0.5)
         made = replace(made, usual=made._logarithm(distance).float())
         if not robust:
@@ -88,24 +92,39 @@ class Neighbours:
 
         return NearestNeighbors().fit(self.references.numpy())
 
-    def nearest(self, x: Tensor, own: Tensor) -> tuple[Tensor, Tensor]:
+    def nearest(self, x: Tensor, own: Tensor, known: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Distances and places of the nearest reference rows, ``(B, k)`` each, nearest first.
 
+        Rows are looked up with their blanks filled, but how far they are is measured in the observed columns alone, and
+        brought to the size of all: what was filled in lies nowhere in particular.
+
         Args:
-            x: ``(B, D)`` features without blanks.
+            x: ``(B, D)`` features, blanks filled.
             own: ``(B,)`` the place of each row among the references, which is left out; −1 for other rows.
+            known: ``(B, D)`` false where a blank was filled; None when nothing was.
         """
         k = min(AROUND, len(self.references) - 1)
         found = self._search.kneighbors(x.numpy(), k + 1, return_distance=False)
         index = torch.from_numpy(np.asarray(found, dtype=np.int64))
         # measured again one by one: the search's matrix products round differently with other rows beside them
-        distance = torch.cat([self._distance(x[i : i + CHUNK], index[i : i + CHUNK]) for i in range(0, len(x), CHUNK)])
+        parts = [self._squares(x, index, known, i).sum(2) for i in range(0, len(x), CHUNK)]
+        distance = (torch.cat(parts) * self._scale(x, known)).sqrt()
         distance = torch.where(index == own.unsqueeze(1), torch.inf, distance)
         distance, order = distance.sort(dim=1, stable=True)
         return distance[:, :k], index.gather(1, order)[:, :k]
 
-    def _distance(self, x: Tensor, index: Tensor) -> Tensor:
-        return (self.references[index] - x.unsqueeze(1)).double().square().sum(2).sqrt()
+    def _squares(self, x: Tensor, index: Tensor, known: Tensor | None, start: int) -> Tensor:
+        """Squared differences ``(b, k, D)`` of some rows from reference rows, 0 where a blank was filled."""
+        at = slice(start, start + CHUNK)
+        away = (self.references[index[at]] - x[at].unsqueeze(1)).double().square()
+        return away if known is None else away * known[at].unsqueeze(1)
+
+    def _scale(self, x: Tensor, known: Tensor | None) -> Tensor:
+        """Columns over observed columns ``(B, 1)``."""
+        if known is None:
+            return torch.ones(len(x), 1, dtype=torch.float64)
+        seen = known[:, self.space.features.first]
+        return seen.shape[1] / seen.double().sum(1, keepdim=True).clamp_min(1)
 
     def _evidence(self, distance: Tensor, index: Tensor) -> Tensor:
         return self._logarithm(distance) - self.correlation * self.usual[index].double().mean(1)
@@ -119,22 +138,23 @@ class Neighbours:
     def _counting(self) -> int:
         return GAP if self.robust else CLOSE
 
-    def terms(self, x: Tensor, own: Tensor) -> Tensor:
-        """What every column adds ``(B, columns)``.
+    def terms(self, x: Tensor, own: Tensor, known: Tensor | None = None) -> Tensor:
+        """What every column adds ``(B, columns)``, 0 where blank.
 
         Args:
-            x: ``(B, D)`` features without blanks.
+            x: ``(B, D)`` features, blanks filled.
             own: ``(B,)`` the place of each row among the references; −1 for new rows.
+            known: ``(B, D)`` false where a blank was filled; None when nothing was.
         """
-        distance, index = self.nearest(x, own)
+        distance, index = self.nearest(x, own, known)
         value = (self._evidence(distance, index) - self.centre) / self.scale
-        parts = []
-        for i in range(0, len(x), CHUNK):
-            near = self.references[index[i : i + CHUNK, : self._counting]]
-            parts.append(self.space.by_column((near - x[i : i + CHUNK].unsqueeze(1)).square().sum(1).double()))
-        squares = torch.cat(parts)
+        near = index[:, : self._counting]
+        parts = [self._squares(x, near, known, i).sum(1) for i in range(0, len(x), CHUNK)]
+        squares = self.space.by_column(torch.cat(parts))
+        seen = torch.ones_like(squares) if known is None else known[:, self.space.features.first].double()
         total = squares.sum(1, keepdim=True)
-        share = torch.where(total > 0, squares / total.clamp_min(1e-30), 1 / squares.shape[1])
+        even = seen / seen.sum(1, keepdim=True).clamp_min(1)
+        share = torch.where(total > 0, squares / total.clamp_min(1e-30), even)
         return (share * value.unsqueeze(1)).float()
 
 

@@ -56,23 +56,13 @@ class TableEvidence:
     def terms(self, rows: Rows, found: Found) -> Tensor:
         """See `Evidence`."""
         x = self.denoising.space(rows).replace(group=found.fold)
-        near = self.neighbours.terms(self.denoising.filled(x), found.own)
-        if x.observed is not None:
-            near = _among_observed(near, x.observed[:, self.denoising.space.features.first])
+        near = self.neighbours.terms(self.denoising.filled(x), found.own, x.observed)
         return self.denoising.terms(x) + near
 
     def expected(self, rows: Rows, found: Found) -> Tensor:
         """See `Evidence`."""
         space = self.denoising.space
         return space.values(self.denoising.expected(space(rows).replace(group=found.fold)))
-
-
-def _among_observed(terms: Tensor, known: Tensor) -> Tensor:
-    """Terms whose sums stay, dealt out over the observed cells: a blank is not what makes a row strange."""
-    share = torch.where(known, terms, 0)
-    total, wanted = share.sum(1, keepdim=True), terms.sum(1, keepdim=True)
-    even = wanted * known / known.sum(1, keepdim=True).clamp_min(1)
-    return torch.where(total.abs() > 1e-9, share * (wanted / torch.where(total == 0, 1, total)), even)
 
 
 @dataclass(frozen=True)
@@ -198,7 +188,7 @@ def learn_detector(
     denoising = Denoising.fit(
         space, x, members=members, folds=twins.folds, network=network, training=training, seed=seed
     )
-    neighbours, place = Neighbours.fit(space, denoising.filled(x), robust=trim > 0, seed=seed)
+    neighbours, place = Neighbours.fit(space, denoising.filled(x), x.observed, robust=trim > 0, seed=seed)
     evidence = TableEvidence(denoising, neighbours)
     return calibrated(evidence, twins.placed(kept, place), rows, layout, _notes(whole, len(rows), len(kept), trim))
 

@@ -55,9 +55,9 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
     calibrate: the p-value of a row is its rank among them, so that alarms come at a rate that is chosen, not guessed. A
     row that equals a training row is taken to be that row.
 
-    A blank adds nothing, and distances are measured in the cells that are there; where training rows had no blanks, cells
-    that it would have foretold may look a little stranger without it. A category that no training row had, or another
-    value in a column that was constant, adds ln(n + 1).
+    A blank adds nothing, and distances are measured in the cells that are there; where training rows had no blanks,
+    cells that it would have foretold may look a little stranger without it. A category that no training row had, or
+    another value in a column that was constant, adds ln(n + 1).
 
     Args:
         model: An unfitted narrows estimator: rows are then judged by their reconstruction, in nats, of models that

@@ -50,34 +50,33 @@ def halves(path: Path, seed: int, contaminated: bool) -> tuple[np.ndarray, np.nd
 # --- detectors: training rows, test rows, seed, setting -> scores of the test rows ------------------------------
 
 
-def narrows(train: np.ndarray, test: np.ndarray, seed: int, contaminated: bool) -> tuple[np.ndarray, np.ndarray]:
-    """Our detector as it comes; told whether its training rows are all normal."""
+def fitted(train: np.ndarray, seed: int, contaminated: bool, **params: object) -> object:
+    """Our detector, told whether its training rows are all normal."""
     from narrows import AnomalyDetector
 
     trim = {} if contaminated else {"trim": 0.0}
-    found = AnomalyDetector(random_state=seed, **trim).fit(train).assess(test)
+    return AnomalyDetector(random_state=seed, **trim, **params).fit(train)
+
+
+def narrows(train: np.ndarray, test: np.ndarray, seed: int, contaminated: bool) -> tuple[np.ndarray, np.ndarray]:
+    """Our detector as it comes."""
+    found = fitted(train, seed, contaminated).assess(test)
     return found.scores, found.p_values
 
 
+def denoisers(train: np.ndarray, test: np.ndarray, seed: int, contaminated: bool, **params: object) -> np.ndarray:
+    """Our denoisers alone, without the neighbours."""
+    made = fitted(train, seed, contaminated, **params)
+    denoising = made.detector_.evidence.denoising
+    return denoising.terms(denoising.space(made.format_.to_rows(test))).sum(1).numpy()
+
+
 def untrained(train: np.ndarray, test: np.ndarray, seed: int, contaminated: bool) -> np.ndarray:
-    """The same denoisers with the weights that they begin with, alone."""
-    from narrows import AnomalyDetector, Training
+    """The same with the weights that they begin with."""
+    from narrows import Training
 
     still = Training(epochs=1, learning_rate=1e-12, schedule="constant", validation=0.0)
-    trim = {} if contaminated else {"trim": 0.0}
-    made = AnomalyDetector(random_state=seed, training=still, **trim).fit(train)
-    rows = made.detector_.evidence.denoising.space(made.format_.to_rows(test))
-    return made.detector_.evidence.denoising.terms(rows).sum(1).numpy()
-
-
-def denoisers(train: np.ndarray, test: np.ndarray, seed: int, contaminated: bool) -> np.ndarray:
-    """Our denoisers alone, without the neighbours."""
-    from narrows import AnomalyDetector
-
-    trim = {} if contaminated else {"trim": 0.0}
-    made = AnomalyDetector(random_state=seed, **trim).fit(train)
-    rows = made.detector_.evidence.denoising.space(made.format_.to_rows(test))
-    return made.detector_.evidence.denoising.terms(rows).sum(1).numpy()
+    return denoisers(train, test, seed, contaminated, training=still)
 
 
 def knn(train: np.ndarray, test: np.ndarray, seed: int, contaminated: bool) -> np.ndarray:

@@ -81,7 +81,7 @@ class Denoising:
         """
         stacked = train_denoisers(space, rows, members, folds, network, training, seed)
         generator = torch.Generator().manual_seed(hash_seed(seed, 23))
-        noise = torch.randn(members, 1, stacked_size(space), generator=generator)
+        noise = torch.randn(members, 1, len(space.centre), generator=generator)
         columns = len(space.features.width)
         nothing = torch.zeros(2 * len(SIGMAS), columns)
         raw = cls(space, stacked, folds, noise, nothing, nothing, torch.ones(len(nothing)))
@@ -190,11 +190,6 @@ class Denoising:
         return in_chunks(run, rows, CHUNK, CPU)
 
 
-def stacked_size(space: Space) -> int:
-    """How many features a row has."""
-    return len(space.centre)
-
-
 def _spread(sums: Tensor) -> Tensor:
     """Standard deviations ``(V,)`` of sums ``(n, V)``, never 0."""
     return sums.double().std(0, correction=0).clamp_min(1e-6).float()
@@ -238,7 +233,7 @@ def train_denoisers(
     """
     part = network or default_network()
     with seeded(hash_seed(seed, 21)):
-        stacked = StackedModule([DenoiserModule(stacked_size(space), part) for _ in range(members)])
+        stacked = StackedModule([DenoiserModule(len(space.centre), part) for _ in range(members)])
     step = DenoiseStep(stacked, members, space.features.column, folds)
     clipped = rows.replace(values=rows.values.clamp(-REACH, REACH))
     settings = plan(training, len(rows))

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from narrows._types import Rows
 from narrows.models import AutoencoderModule
+from narrows.tasks._features import seen_cells
 from narrows.tasks._twins import Found
 from narrows.tasks.basic import reconstruct
 from narrows.tasks.inference import chunk_size, in_chunks
@@ -70,7 +71,4 @@ class Surprise:
 
 
 def _known(rows: Rows) -> Tensor:
-    mask = rows.mask()
-    if mask is None:
-        return torch.ones(len(rows), rows.values[0].numel(), dtype=torch.bool)
-    return mask.reshape(len(rows), -1)
+    return seen_cells(rows).reshape(len(rows), -1)

@@ -14,6 +14,7 @@ from narrows._types import Layout, Rows
 from narrows.models import AutoencoderModule
 from narrows.networks import Network
 from narrows.tasks._denoise import Denoising
+from narrows.tasks._features import seen_cells
 from narrows.tasks._neighbours import Neighbours
 from narrows.tasks._space import Space
 from narrows.tasks._surprise import Surprise
@@ -96,9 +97,10 @@ class Detector:
         found = self.twins.find(rows)
         terms = self.evidence.terms(rows, found).double()
         new = torch.zeros(terms.shape, dtype=torch.bool) if novel is None else novel.clone()
+        seen = seen_cells(rows)
         for column, index in self.singles.tolist():
             # to the other rows, the only one of its kind is new
-            new[:, column] |= (rows.values[:, column] == index) & found.known & _observed(rows, column)
+            new[:, column] |= (rows.values[:, column] == index) & found.known & seen[:, column]
         return terms + self.surprise * new, found.known
 
     def p_values(self, scores: Tensor, trained: Tensor) -> Tensor:
@@ -125,11 +127,6 @@ class Detector:
         enough = self.scores[tied <= k]
         # where even the highest score is shared by more rows than that, nothing but a higher one will do
         return float(enough[0]) if len(enough) else math.nextafter(float(self.scores[-1]), math.inf)
-
-
-def _observed(rows: Rows, column: int) -> Tensor:
-    mask = rows.mask()
-    return torch.ones(len(rows), dtype=torch.bool) if mask is None else mask[:, column]
 
 
 def discoveries(p: Tensor, rate: float) -> Tensor:
@@ -225,10 +222,10 @@ def _trusted(rows: Rows, layout: Layout, trim: float, seed: int) -> Tensor:
 
 
 def _singles(rows: Rows, layout: Layout) -> Tensor:
-    found = []
+    found, seen = [], seen_cells(rows)
     for column, kinds in enumerate(layout.categories or ()):
         if kinds:
-            counts = torch.bincount(rows.values[_observed(rows, column), column].long(), minlength=kinds)
+            counts = torch.bincount(rows.values[seen[:, column], column].long(), minlength=kinds)
             found += [(column, int(index)) for index in torch.nonzero(counts == 1).flatten()]
     return torch.tensor(found, dtype=torch.long).reshape(-1, 2)
 

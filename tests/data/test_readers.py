@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from narrows.data.frames import notes_of
 from narrows.data.readers import read_array, read_table, write_table
 from narrows.data.table import Table
 from narrows.errors import InvalidData, InvalidParameter, InvalidType, UnreadableFile
@@ -263,3 +264,22 @@ def test_whole_numbers_with_blanks_written_by_pandas(tmp_path):
     pd.DataFrame({"n": [1, None, 3, 8], "x": [0.5, None, 1.0, 2.0]}).to_csv(tmp_path / "a.csv", index=False)
     kinds = [c.kind for c in Table().fit(read_table(tmp_path / "a.csv")).columns]
     assert kinds == ["integer", "number"]
+
+
+def test_amounts_and_shares_are_numbers(write):
+    table = read_table(
+        write(
+            "amounts.csv",
+            'price;share;plain\n"$1,200.50";12 %;"1,200"\n-$3;3.5 %;12\n;?;3\n'.replace(";", "|"),
+        )
+    )
+    assert table["price"].to_pylist() == [1200.5, -3.0, None]
+    assert table["share"].to_pylist() == [12.0, 3.5, None]
+    assert table["plain"].to_pylist() == [1200, 12, 3]
+    assert any("'price'" in note and "'$'" in note for note in notes_of(table))
+
+
+@pytest.mark.parametrize("cells", [["$1", "£2"], ["1.200 €", "3 €"], ["$007", "$1"], ["$", "$1"], ["1,2", "3"]])
+def test_amounts_that_leave_a_doubt_stay_text(write, cells):
+    table = read_table(write("amounts.csv", "\n".join(["x|y", *(f"{c}|1" for c in cells)]) + "\n"))
+    assert table["x"].to_pylist() == cells

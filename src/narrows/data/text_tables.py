@@ -15,6 +15,11 @@ import pyarrow.compute as pc
 MARKERS = ("", "?", "NA", "N/A", "n/a", "#N/A", "<NA>", "NaN", "nan", "NULL", "null", "None")
 #: Dates that people write and DuckDB leaves as text, in the order in which they are tried.
 _DATES = ("%d %B %Y", "%B %d, %Y")
+#: Amounts as people write them.
+_AMOUNT = (
+    r"^(?P<sign>[+-]?)(?P<before>[$€£¥]?) ?(?P<digits>[0-9]{1,3}(?:,[0-9]{3})+|[0-9]+)(?P<rest>(?:[.][0-9]+)?)"
+    r" ?(?P<after>[%$€£¥]?)$"
+)
 _DELIMITERS = (",", ";", "\t", "|")
 #: How many lines of a file are looked at to find the one that does not fit.
 _LINES = 1_000_000
@@ -28,7 +33,8 @@ def marker_words() -> str:
 def tidy(table: Any, decimal_comma: bool = False) -> tuple[Any, list[str]]:
     """Trim text, blank its markers, and make numbers of columns that hold nothing but numbers.
 
-    Numbers with leading zeros (postcodes, say) stay text.
+    Numbers with leading zeros (postcodes, say) stay text. Amounts such as $1,200.50 and shares such as 12 % are numbers
+    where the whole column bears one sign.
 
     Args:
         table: A ``pyarrow.Table``.
@@ -48,6 +54,10 @@ def tidy(table: Any, decimal_comma: bool = False) -> tuple[Any, list[str]]:
             number = _as_number(pc.replace_substring(text, ",", ".", max_replacements=1))
             if number is not None:
                 notes.append(f"column {name!r}: decimal commas are read as points")
+        if number is None and not decimal_comma:
+            number, marks = _as_amount(text)
+            if number is not None:
+                notes.append(f"column {name!r}: read as numbers without {marks}")
         if number is None:
             number, order = _as_date(text)
             if number is not None:
@@ -71,6 +81,26 @@ def _as_number(text: Any) -> Any:
         except pa.ArrowInvalid:
             continue
     return None
+
+
+def _as_amount(text: Any) -> tuple[Any, str]:
+    """Numbers with a currency, a percent sign or thousands commas, and what was taken off; other text stays text."""
+    parts = pc.extract_regex(text, _AMOUNT)
+    if text.null_count == len(text) or parts.null_count > text.null_count:
+        return None, ""
+    before, after = (pc.unique(pc.drop_null(pc.struct_field(parts, name))).to_pylist() for name in ("before", "after"))
+    if len(before) > 1 or len(after) > 1:
+        return None, ""
+    digits = pc.struct_field(parts, "digits")
+    commas = pc.any(pc.match_substring(digits, ",")).as_py()
+    places = pc.unique(pc.utf8_length(pc.drop_null(pc.struct_field(parts, "rest")))).to_pylist()
+    if not commas and 4 in places and set(places) <= {0, 4} and (*before, *after) != ("", "%"):
+        return None, ""  # 1.200 € may be one euro or a thousand
+    plain = pc.binary_join_element_wise(
+        *(pc.struct_field(parts, "sign"), pc.replace_substring(digits, ",", ""), pc.struct_field(parts, "rest")), ""
+    )
+    marks = [repr(sign) for sign in (*before, *after) if sign] + ["thousands commas"] * commas
+    return _as_number(plain), " and ".join(marks)
 
 
 def _as_date(text: Any) -> tuple[Any, str]:

@@ -221,6 +221,7 @@ class TestFiles:
         X = together(60)
         made = AnomalyDetector(inner, alarm_rate=0.1).fit(X)
         again = narrows.load(made.save(tmp_path / "a"))
+        assert repr(again.get_params()) == repr(made.get_params())
         assert np.array_equal(again.score_samples(X), made.score_samples(X))
         judged = AnomalyDetector.from_model(inner.fit(X), together(150, 1))
         assert np.array_equal(narrows.load(judged.save(tmp_path / "b")).p_values(X), judged.p_values(X))
@@ -233,9 +234,9 @@ class TestFiles:
         content = describe(folder)
         state = load_file(folder / content["weights"])
         with pytest.raises(SavedModelError, match=r"near\.usual"):
-            rebuild(content, {n: t for n, t in state.items() if n != "near.usual"})
+            rebuild(AnomalyDetector(), content, {n: t for n, t in state.items() if n != "near.usual"}, [])
         with pytest.raises(SavedModelError, match=r"denoising\.noise"):
-            rebuild(content, {**state, "denoising.noise": state["denoising.noise"][:1]})
+            rebuild(AnomalyDetector(), content, {**state, "denoising.noise": state["denoising.noise"][:1]}, [])
 
 
 class TestBadInput:
@@ -246,7 +247,7 @@ class TestBadInput:
             ({"trim": 0.6}, "trim=0.6"),
             ({"members": 1}, "members=1"),
             ({"format": narrows.data.Image()}, "not for tables"),
-            ({"model": "vae"}, "cannot judge rows"),
+            ({"model": "vae"}, "give an unfitted narrows estimator"),
             ({"network": "dense"}, "network='dense'"),
         ],
     )

@@ -245,7 +245,7 @@ def test_strange_rows_do_not_bend_what_is_learnt_when_they_are_set_aside():
     strange = torch.randn(30, 3, generator=torch.Generator().manual_seed(5)) * 0.3 + torch.tensor([4.0, 4.0, -6.0])
     rows = Rows(torch.cat([together(300), strange]))
     found = learn_detector(rows, NUMBERS, members=4, trim=0.2, training=Training(epochs=40, validation=0.0), seed=0)
-    scores = found.terms(rows)[0].sum(1)
+    scores = found.judge(rows)[0].sum(1)
     assert (scores[300:].argsort() >= 0).all()
     rank = scores.argsort(descending=True)
     assert (rank[:30] >= 300).float().mean() > 0.9
@@ -259,9 +259,9 @@ def test_a_single_category_counts_as_new_to_the_others():
     layout = Layout((2,), categories=(3, 0))
     found = learn_detector(rows, layout, members=2, trim=0, training=Training(epochs=5, validation=0.0), seed=0)
     assert found.singles.tolist() == [[0, 2]]
-    terms, known = found.terms(rows)
-    assert known.all()
-    without = found.evidence.terms(rows, found.twins.find(rows)).double()
+    terms, twins = found.judge(rows)
+    assert twins.known.all()
+    without = found.evidence.terms(rows, twins).double()
     added = terms - without
     assert added[5].tolist() == pytest.approx([math.log(81), 0])
     assert (added[torch.arange(80) != 5] == 0).all()

@@ -10,6 +10,7 @@ from typing import Any
 from narrows._saved import describe
 from narrows._version import __version__
 from narrows.cli._output import Output
+from narrows.cli._use import TASKS
 from narrows.errors import SavedModelError
 
 LIBRARIES = ("torch", "scikit-learn", "numpy", "duckdb", "pyarrow", "pillow", "matplotlib", "onnx", "onnxruntime")
@@ -23,7 +24,7 @@ def model(folder: str, output: Output) -> None:
         SavedModelError: If the folder holds none, or a damaged one.
     """
     content = describe(folder)
-    if content["estimator"] in ("AnomalyDetector", "Ensemble", "Imputer"):
+    if content["estimator"] in TASKS:
         _task(folder, content, output)
         return
     try:
@@ -51,20 +52,20 @@ def model(folder: str, output: Output) -> None:
 
 
 def _task(folder: str, content: Mapping[str, Any], output: Output) -> None:
-    """Say what a saved imputer, detector or ensemble is: it has neither code nor history of its own."""
+    """Say what a saved task estimator is: it has neither code nor history of its own."""
     try:
-        members = content.get("models", [])
-        format_ = content["format"] if "format" in content else members[0]["format"]
-        columns = _columns(format_)
+        members = content["models"]
+        columns = _columns(content["format"])
         found = {
             "folder": str(folder),
             "estimator": content["estimator"],
             "narrows": content["narrows"],
-            "seed": content["seed"] if "seed" in content else content["params"]["random_state"],
+            "seed": content["seed"],
             "members": [f"{m['estimator']}, {m['code_size']} numbers per code" for m in members],
-            "rows": _rows(format_, columns),
-            "reasons": list(content["notes"] if "notes" in content else content["reasons"]),
+            "rows": _rows(content["format"], columns),
+            "reasons": list(content["reasons"]),
             "columns": columns,
+            "metrics": dict(content["metrics"]),
         }
     except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
         raise SavedModelError(f"{folder} does not describe an estimator: {error!r}") from error
@@ -74,6 +75,9 @@ def _task(folder: str, content: Mapping[str, Any], output: Output) -> None:
         output.points(found["members"])
     output.head("Why")
     output.points(found["reasons"])
+    if "report" in found["metrics"]:
+        output.head("How good its rows were")
+        output.points(found["metrics"]["report"])
     output.head("Data")
     _show_columns(columns, output)
     output.result(found)

@@ -137,9 +137,8 @@ def _load(wanted: Wanted) -> Any:
     from narrows._saved import describe
 
     content = describe(wanted.model)  # says what is wrong with the folder before torch is imported
-    kind = (content.get("task") or content).get("estimator")
-    if kind in TASKS:
-        raise InvalidParameter(f"{wanted.model!r} holds {TASKS[kind]}")
+    if content.get("estimator") in TASKS:
+        raise InvalidParameter(f"{wanted.model!r} holds {TASKS[content['estimator']]}")
     from narrows.estimators import load
 
     return load(wanted.model)

@@ -44,6 +44,7 @@ class Column:
         other: What the pooled category comes back as; None when nothing was pooled.
         pooled: The categories pooled into ``other``; None when they are too many to list, and then everything that
             is not kept counts as ``other``.
+        likely: The most frequent of the pooled categories: what a cell of the pool most likely holds.
         levels: The categories that the type itself declares, in order (pandas category, polars Enum).
         blanks: Share of blank cells in training.
     """
@@ -60,6 +61,7 @@ class Column:
     categories: tuple[str, ...] = ()
     other: str | None = None
     pooled: tuple[str, ...] | None = ()
+    likely: str | None = None
     levels: tuple[str, ...] = ()
     blanks: float = 0.0
 

@@ -240,7 +240,7 @@ def category_column(
     )
     other = other_name(texts) if is_text and not declared else most
     listed = tuple(texts[i] for i in pooled) if len(pooled) <= LISTED else None
-    column = changed(column, other=other, pooled=listed)
+    column = changed(column, other=other, pooled=listed, likely=most)
     return column, [_pooling_note(counts, keep, pooled, other)]
 
 

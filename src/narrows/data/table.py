@@ -182,40 +182,38 @@ class TableFormat:
             InvalidData: If columns are missing, new or of another kind, or a number is infinite.
             InvalidType: If cells are neither numbers, text nor times.
         """
-        fast = self._fast_rows(raw, owner)
-        if fast is not None:
-            return fast
-        opened = open_table(raw)
-        cells = self._match(opened, owner)
-        values = np.zeros((opened.rows, len(cells)), dtype=np.float32)
-        blank = np.zeros(values.shape, dtype=bool)
-        for j, (column, cell) in enumerate(zip(self.columns, cells, strict=True)):
-            values[:, j], blank[:, j], unseen = column.encode(cell)
-            if unseen and warn:
-                _warn_unseen(column, cell, unseen, values[:, j], blank[:, j])
-        observed = torch.from_numpy(~blank) if blank.any() else None
-        return Rows(torch.from_numpy(values), observed)
+        return self.read(raw, owner, warn)[0]
 
-    def novel(self, raw: Any) -> torch.Tensor:
-        """Which cells hold what no training cell of their column did: a new category, another constant.
+    def read(self, raw: Any, owner: str = "TableFormat", warn: bool = False) -> tuple[Rows, Tensor]:
+        """Rows of a raw table, and which of their cells hold what no training cell of their column did.
 
         Args:
             raw: A table, as for `to_rows`.
+            owner: Who expects the columns, for messages.
+            warn: Whether to warn of categories that were never seen.
 
         Returns:
-            ``(n, d)`` booleans. Numbers beyond the training range are not among them: they have an order, and are
-            strange by degrees.
+            The rows, and ``(n, d)`` booleans: a new category, another constant. Numbers beyond the training range are
+            not among them: they have an order, and are strange by degrees.
         """
+        fast = self._fast_rows(raw, owner)
+        if fast is not None:
+            moved = torch.tensor([c.constant for c in self.columns]) & (fast.values != torch.tensor(self.layout.low))
+            return fast, moved if fast.observed is None else moved & fast.observed
         opened = open_table(raw)
-        cells = self._match(opened, "TableFormat")
-        found = np.zeros((opened.rows, len(cells)), dtype=bool)
+        cells = self._match(opened, owner)
+        values = np.zeros((opened.rows, len(cells)), dtype=np.float32)
+        blank, novel = np.zeros(values.shape, dtype=bool), np.zeros(values.shape, dtype=bool)
         for j, (column, cell) in enumerate(zip(self.columns, cells, strict=True)):
-            if column.constant or column.scaler is None:
-                values, blank, _ = column.encode(cell)
-                found[:, j] = blank & ~blank_cells(cell)
-                if column.constant and column.scaler is not None:
-                    found[:, j] |= ~blank & (values != column.scaled_range[0])
-        return torch.from_numpy(found)
+            values[:, j], blank[:, j], unseen = column.encode(cell)
+            if unseen:
+                novel[:, j] = blank[:, j] & ~blank_cells(cell)
+                if warn:
+                    _warn_unseen(column, cell, unseen, novel[:, j])
+            if column.constant and column.scaler is not None:
+                novel[:, j] = ~blank[:, j] & (values[:, j] != column.scaled_range[0])
+        rows = Rows(torch.from_numpy(values), torch.from_numpy(~blank) if blank.any() else None)
+        return rows, torch.from_numpy(novel)
 
     def _fast_rows(self, raw: Any, owner: str) -> Rows | None:
         """The whole matrix at once, when all columns are floats on straight lines."""
@@ -375,23 +373,22 @@ def domains(likelihood: Any, names: Sequence[Name]) -> list[str | None]:
     return [part.domain for part in likelihood.columns]
 
 
-def _warn_unseen(column: Column, cell: Any, unseen: int, values: Any, blank: Any) -> None:
+def _warn_unseen(column: Column, cell: Any, unseen: int, novel: Any) -> None:
     if column.kind == "blank":
         warnings.warn(
             f"{column_name(column.name)} was blank in every row when fitted: {unseen} values are treated as blank",
             DataWarning,
-            stacklevel=4,
+            stacklevel=5,
         )
         return
-    was_blank = blank_cells(cell)
-    shown = [cell[int(i)] for i in np.flatnonzero(blank & ~was_blank)[:200]]
+    shown = [cell[int(i)] for i in np.flatnonzero(novel)[:200]]
     texts = list(dict.fromkeys(str(v) for v in shown))[:3]
     warnings.warn(
         f"{column_name(column.name)}: "
         + (f"{unseen} cells hold categories" if unseen > 1 else "1 cell holds a category")
         + f" unseen in training (such as {', '.join(map(repr, texts))}), treated as blank",
         DataWarning,
-        stacklevel=4,
+        stacklevel=5,
     )
 
 

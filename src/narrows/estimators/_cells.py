@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -39,7 +40,9 @@ def fill_cells(raw: Any, columns: list[Column], values: np.ndarray) -> Any:
 
 
 def _decode(column: Column, z: np.ndarray) -> Any:
-    """Cells of scaled values, as an Arrow array."""
+    """Cells of scaled values, as an Arrow array; what was pooled is what it most likely is, not the pool's name."""
+    if column.likely is not None:
+        column = replace(column, other=column.likely)
     if column.kind == "integer" and pa.types.is_floating(parse_type(column.type)) and column.scaler is not None:
         x = np.clip(column.scaler.inverse(z.astype(float)), column.low, column.high)
         return pa.array(x + column.base)

@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from numbers import Integral
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from narrows._part import Part, decode, encode
-from narrows._saved import FORMAT_VERSION
-from narrows._version import __version__
+from narrows._part import Part
 from narrows.data import format_from_config
 from narrows.errors import SavedModelError
 from narrows.estimators._base import BaseModel
-from narrows.estimators._store import inside, taken, tensor, write
+from narrows.estimators._store import inside, taken, tensor
 from narrows.models import DenoiserModule, StackedModule
 from narrows.networks import Network
 from narrows.tasks._denoise import SIGMAS, Denoising, default_network
@@ -30,28 +26,13 @@ from narrows.tasks.anomaly import Detector, Evidence, TableEvidence
 Tensors = dict[str, Tensor]
 
 
-def save(detector: Any, folder: Path) -> Path:
-    """Write a fitted detector. ``model.json`` comes last and by rename: until then an older one stays as it was."""
-    from narrows.estimators._files import describe_model
-
-    params = detector.get_params(deep=False)
-    if not isinstance(params["random_state"], (Integral, type(None))):
-        params["random_state"] = detector.seed_
-    # the unfitted model is a recipe like the fitted ones, which are kept whole
-    params["model"] = None
-    content = {
-        "format_version": FORMAT_VERSION,
-        "narrows": __version__,
-        "estimator": "AnomalyDetector",
-        "params": {name: encode(value) for name, value in params.items()},
-        "seed": detector.seed_,
-        "format": detector.format_.to_config(),
-        "models": [describe_model(model) for model in detector.models_],
+def content(detector: Any) -> dict[str, Any]:
+    """What ``model.json`` says of a detector beside its models."""
+    return {
         "notes": list(detector.detector_.notes),
         "surprise": detector.detector_.surprise,
         "evidence": _evidence(detector),
     }
-    return write(folder, _tensors(detector), content, _card)
 
 
 def _evidence(detector: Any) -> dict[str, Any]:
@@ -67,16 +48,14 @@ def _evidence(detector: Any) -> dict[str, Any]:
     }
 
 
-def _tensors(detector: Any) -> Tensors:
+def tensors(detector: Any) -> Tensors:
+    """The detector's tensors, those of its models apart."""
     core = detector.detector_
     twins = core.twins
     result = {"scores": core.scores, "singles": core.singles}
     result |= inside("twins", {"marks": twins.marks, "fold": twins.fold, "place": twins.place})
     if isinstance(core.evidence, Surprise):
-        result["centre"] = core.evidence.centre
-        for i, model in enumerate(detector.models_):
-            result |= inside(f"model{i}", model.module_.state_dict())
-        return result
+        return result | {"centre": core.evidence.centre}
     denoising, near = core.evidence.denoising, core.evidence.neighbours
     result |= inside("space", {name: getattr(denoising.space, name) for name in ("centre", "scale", "moves")})
     result |= inside("near", {"references": near.references, "usual": near.usual})
@@ -85,17 +64,13 @@ def _tensors(detector: Any) -> Tensors:
     return result | inside("members", denoising.members.state_dict())
 
 
-def rebuild(content: Mapping[str, Any], state: Tensors) -> Any:
+def rebuild(made: Any, content: Mapping[str, Any], state: Tensors, models: list[BaseModel]) -> Any:
     """The detector that ``model.json`` and its tensors describe.
 
     Raises:
         SavedModelError: If tensors are missing or of another shape.
     """
-    from narrows.estimators.detector import AnomalyDetector
-
-    made = AnomalyDetector(**{name: decode(value) for name, value in content["params"].items()})
     format_ = format_from_config(content["format"])
-    models = _models(content, state)
     if models:
         modules = tuple(model.module_ for model in models)
         size = format_.layout.size
@@ -117,12 +92,6 @@ def rebuild(content: Mapping[str, Any], state: Tensors) -> Any:
     if not len(detector.scores):
         raise SavedModelError("the detector has no scores to calibrate by")
     return made._take(format_, detector, models, int(content["seed"]))
-
-
-def _models(content: Mapping[str, Any], state: Tensors) -> list[BaseModel]:
-    from narrows.estimators._files import rebuild_model
-
-    return [rebuild_model(model, taken(f"model{i}", state)) for i, model in enumerate(content["models"])]
 
 
 def _table_evidence(found: Mapping[str, Any], features: Features, state: Tensors) -> TableEvidence:
@@ -160,7 +129,8 @@ def _table_evidence(found: Mapping[str, Any], features: Features, state: Tensors
     return TableEvidence(denoising, near)
 
 
-def _card(content: Mapping[str, Any]) -> str:
+def card(content: Mapping[str, Any]) -> str:
+    """The model card."""
     lines = [
         "# AnomalyDetector",
         "",

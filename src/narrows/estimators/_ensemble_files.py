@@ -3,60 +3,41 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from numbers import Integral
-from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
-from narrows._part import decode, encode
-from narrows._saved import FORMAT_VERSION
-from narrows._version import __version__
 from narrows.errors import SavedModelError
-from narrows.estimators._store import inside, taken, write
+from narrows.estimators._base import BaseModel
 
 
-def save(ensemble: Any, folder: Path) -> Path:
-    """Write a fitted ensemble. ``model.json`` comes last and by rename: until then an older one stays as it was."""
-    from narrows.estimators._files import describe_model
-
-    seed = ensemble.random_state
-    content = {
-        "format_version": FORMAT_VERSION,
-        "narrows": __version__,
-        "estimator": "Ensemble",
-        # the unfitted model and the grid are recipes of the members, which are kept whole
-        "params": {"n": encode(ensemble.n), "random_state": int(seed) if isinstance(seed, Integral) else None},
-        "models": [describe_model(member) for member in ensemble.members_],
-        "reasons": list(ensemble.reasons_),
-    }
-    tensors: dict[str, Tensor] = {}
-    for i, member in enumerate(ensemble.members_):
-        tensors |= inside(f"model{i}", member.module_.state_dict())
-    return write(folder, tensors, content, _card)
+def content(ensemble: Any) -> dict[str, Any]:
+    """What ``model.json`` says of an ensemble beside its members: nothing."""
+    return {}
 
 
-def rebuild(content: Mapping[str, Any], state: dict[str, Tensor]) -> Any:
-    """The ensemble that ``model.json`` and its tensors describe.
+def tensors(ensemble: Any) -> dict[str, Tensor]:
+    """None but those of its members."""
+    return {}
+
+
+def rebuild(made: Any, content: Mapping[str, Any], state: Mapping[str, Tensor], models: list[BaseModel]) -> Any:
+    """The ensemble of its members.
 
     Raises:
-        SavedModelError: If it does not describe one, or the weights do not fit.
+        SavedModelError: If there are none, or they do not go together.
     """
-    from narrows.estimators._files import rebuild_model
-    from narrows.estimators.ensemble import Ensemble
-
-    if not content["models"]:
+    if not models:
         raise SavedModelError("the ensemble has no members")
-    made = Ensemble(**{name: decode(value) for name, value in content["params"].items()})
-    members = [rebuild_model(model, taken(f"model{i}", state)) for i, model in enumerate(content["models"])]
-    if any(member.format_.layout != members[0].format_.layout for member in members):
+    if any(model.format_.layout != models[0].format_.layout for model in models):
         raise SavedModelError("the members of the ensemble were fitted on different data")
-    for member in members:
-        member.format_ = members[0].format_
-    return made._take(members, list(content["reasons"]))
+    for model in models:
+        model.format_ = models[0].format_
+    return made._take(models, list(content["reasons"]), int(content["seed"]))
 
 
-def _card(content: Mapping[str, Any]) -> str:
+def card(content: Mapping[str, Any]) -> str:
+    """The model card."""
     models = content["models"]
     kinds = sorted({f"{model['estimator']} with {model['code_size']} numbers per code" for model in models})
     lines = [

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from numbers import Integral
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from safetensors import SafetensorError
@@ -14,62 +13,94 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from narrows import files
-from narrows._part import Part, decode, encode
+from narrows._part import Part, encode
 from narrows._saved import FORMAT_VERSION, MODEL, describe
 from narrows._version import __version__
 from narrows.data import format_from_config
 from narrows.data import image as _image  # noqa: F401  (registers the formats that a file may name)
 from narrows.data import table as _table  # noqa: F401
 from narrows.errors import NarrowsError, SavedModelError
-from narrows.estimators import _detector_files, _ensemble_files, _imputer_files
+from narrows.estimators import _detector_files, _ensemble_files, _imputer_files, _synthesizer_files
 from narrows.estimators._base import BaseModel, initial_module
 from narrows.estimators._choose import Choices
-from narrows.estimators._store import write
+from narrows.estimators._recipes import decode_params, encode_params, model_kind
+from narrows.estimators._store import inside, taken, write
+from narrows.estimators._task import TaskEstimator
+from narrows.estimators.detector import AnomalyDetector
+from narrows.estimators.ensemble import Ensemble
+from narrows.estimators.imputer import Imputer
+from narrows.estimators.synthesizer import Synthesizer
 from narrows.training import History
 
-TASKS = {
-    "AnomalyDetector": _detector_files.rebuild,
-    "Ensemble": _ensemble_files.rebuild,
-    "Imputer": _imputer_files.rebuild,
+
+class Kind(Protocol):
+    """How one kind of task estimator lies in a folder: a module with these functions."""
+
+    def content(self, estimator: Any) -> dict[str, Any]:
+        """What ``model.json`` says of a fitted estimator, beside what it says of all."""
+
+    def tensors(self, estimator: Any) -> dict[str, Tensor]:
+        """Its tensors by name, those of its models apart."""
+
+    def rebuild(self, made: Any, content: Mapping[str, Any], state: dict[str, Tensor], models: list[BaseModel]) -> Any:
+        """``made``, an unfitted estimator, with what was learnt put back."""
+
+    def card(self, content: Mapping[str, Any]) -> str:
+        """The model card."""
+
+
+TASKS: dict[str, tuple[type[TaskEstimator], Kind]] = {
+    "AnomalyDetector": (AnomalyDetector, _detector_files),
+    "Ensemble": (Ensemble, _ensemble_files),
+    "Imputer": (Imputer, _imputer_files),
+    "Synthesizer": (Synthesizer, _synthesizer_files),
 }
 
 
-def save(
-    model: BaseModel, folder: Path, metrics: Mapping[str, Any] | None = None, task: Mapping[str, Any] | None = None
-) -> Path:
-    """Write a fitted model. ``model.json`` comes last and by rename: until then an older model stays as it was.
+def save(estimator: BaseModel | TaskEstimator, folder: Path, metrics: Mapping[str, Any] | None = None) -> Path:
+    """Write a fitted estimator. ``model.json`` comes last and by rename: until then an older one stays as it was.
 
     Args:
-        model: A fitted estimator.
+        estimator: A fitted model, or a fitted estimator that does a job with models.
         folder: Where to.
         metrics: Numbers to keep with it.
-        task: What a task estimator over this model needs beside it, as plain JSON; ``"estimator"`` names its class.
 
     Returns:
         The folder.
     """
-    content = describe_model(model, metrics)
-    if task is not None:
-        content["task"] = dict(task)
-    return write(folder, model.module_.state_dict(), content, _card)
+    if isinstance(estimator, BaseModel):
+        return write(folder, estimator.module_.state_dict(), describe_model(estimator, metrics), _card)
+    kind, models = TASKS[type(estimator).__name__][1], estimator._models()
+    content = {
+        **_head(estimator, metrics),
+        "models": [describe_model(model) for model in models],
+        **kind.content(estimator),
+    }
+    tensors = kind.tensors(estimator)
+    for i, model in enumerate(models):
+        tensors |= inside(f"model{i}", model.module_.state_dict())
+    return write(folder, tensors, content, kind.card)
+
+
+def _head(estimator: BaseModel | TaskEstimator, metrics: Mapping[str, Any] | None) -> dict[str, Any]:
+    return {
+        "format_version": FORMAT_VERSION,
+        "narrows": __version__,
+        "estimator": type(estimator).__name__,
+        "params": encode_params(estimator, estimator.seed_),
+        "seed": estimator.seed_,
+        "reasons": list(estimator.reasons_),
+        "format": estimator.format_.to_config(),
+        "metrics": encode(dict(metrics or {})),
+    }
 
 
 def describe_model(model: BaseModel, metrics: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """What ``model.json`` says of a fitted model."""
-    params = model.get_params(deep=False)
-    if not isinstance(params["random_state"], (Integral, type(None))):
-        params["random_state"] = model.seed_
     return {
-        "format_version": FORMAT_VERSION,
-        "narrows": __version__,
-        "estimator": type(model).__name__,
-        "params": {name: encode(value) for name, value in params.items()},
+        **_head(model, metrics),
         "parts": {name: part.to_config() for name, part in model.choices_.parts().items()},
         "code_size": model.module_.code_size,
-        "seed": model.seed_,
-        "reasons": list(model.reasons_),
-        "format": model.format_.to_config(),
-        "metrics": encode(dict(metrics or {})),
         "history": model.history_.to_config(),
     }
 
@@ -97,25 +128,15 @@ def load(folder: str | os.PathLike[str], device: str = "cpu") -> Any:
     content = describe(folder)
     state = _weights(Path(folder), content)
     try:
-        if content["estimator"] in TASKS:
-            return TASKS[content["estimator"]](content, state)
-        model = rebuild_model(content, state, device)
-        return model if content.get("task") is None else _task(model, content["task"])
+        if content["estimator"] not in TASKS:
+            return rebuild_model(content, state, device)
+        estimator, kind = TASKS[content["estimator"]]
+        models = [rebuild_model(m, taken(f"model{i}", state), device) for i, m in enumerate(content["models"])]
+        return kind.rebuild(estimator(**decode_params(content["params"])), content, state, models)
     except SavedModelError:
         raise
     except (NarrowsError, KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
         raise SavedModelError(f"{Path(folder) / MODEL} does not describe a model that can be built: {error}") from error
-
-
-def _task(model: BaseModel, task: Mapping[str, Any]) -> Any:
-    """The task estimator that was saved over a model."""
-    from narrows.estimators.synthesizer import Synthesizer
-
-    kinds = {"Synthesizer": Synthesizer}
-    kind = kinds.get(str(task["estimator"]))
-    if kind is None:
-        raise SavedModelError(f"unknown estimator {task['estimator']!r}; known: {', '.join(sorted(kinds))}")
-    return kind._from_task(model, task)
 
 
 def _weights(folder: Path, content: Mapping[str, Any]) -> dict[str, Tensor]:
@@ -139,11 +160,7 @@ def rebuild_model(content: Mapping[str, Any], state: dict[str, Tensor], device: 
     Raises:
         SavedModelError: If it does not describe one, or the weights do not fit.
     """
-    kinds = {kind.__name__: kind for kind in BaseModel.__subclasses__()}
-    kind = kinds.get(content["estimator"])
-    if kind is None:
-        raise SavedModelError(f"unknown estimator {content['estimator']!r}; known: {', '.join(sorted(kinds))}")
-    model = kind(**{name: decode(value) for name, value in content["params"].items()})
+    model = model_kind(content["estimator"])(**decode_params(content["params"]))
     parts: dict[str, Any] = {name: Part.from_config(config) for name, config in content["parts"].items()}
     missing = sorted({"network", "bottleneck", "likelihood", "prior", "objective"} - parts.keys())
     if missing:

@@ -4,19 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import fields
-from numbers import Integral
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from narrows._part import Part, decode, encode
-from narrows._saved import FORMAT_VERSION
-from narrows._version import __version__
+from narrows._part import Part
 from narrows.data import format_from_config
-from narrows.errors import InvalidParameter, SavedModelError
-from narrows.estimators._store import write
+from narrows.errors import SavedModelError
+from narrows.estimators._base import BaseModel
+from narrows.estimators._store import inside, taken
 from narrows.networks import Network
 from narrows.tasks._candidates import Candidates
 from narrows.tasks._factors import Factors
@@ -26,37 +23,19 @@ from narrows.tasks._refine import RefinerModule
 from narrows.tasks.impute import Filler, default_network
 
 
-def save(imputer: Any, folder: Path) -> Path:
-    """Write a fitted imputer. ``model.json`` comes last and by rename: until then an older one stays as it was.
-
-    Raises:
-        InvalidParameter: If it fills with a model of its own: that is saved by itself.
-    """
-    if imputer.model_ is not None:
-        raise InvalidParameter(
-            "this imputer fills with a model: save that (imputer.model_.save(folder)), and make the imputer again with "
-            "Imputer.from_model(narrows.load(folder), X)"
-        )
-    params = imputer.get_params(deep=False)
-    if not isinstance(params["random_state"], (Integral, type(None))):
-        params["random_state"] = imputer.seed_
-    content = {
-        "format_version": FORMAT_VERSION,
-        "narrows": __version__,
-        "estimator": "Imputer",
-        "params": {name: encode(value) for name, value in params.items()},
+def content(imputer: Any) -> dict[str, Any]:
+    """What ``model.json`` says of an imputer beside its model, if it has one."""
+    return {
         "network": (imputer.network or default_network()).to_config(),
         "members": len(imputer.filler_.candidates.refiners),
         "held": imputer.filler_.held,
         "notes": list(imputer.filler_.notes),
-        "seed": imputer.seed_,
-        "format": imputer.format_.to_config(),
     }
-    return write(folder, _tensors(imputer.filler_), content, _card)
 
 
-def _tensors(filler: Filler) -> dict[str, Tensor]:
-    candidates = filler.candidates
+def tensors(imputer: Any) -> dict[str, Tensor]:
+    """The imputer's tensors, those of its model apart."""
+    filler, candidates = imputer.filler_, imputer.filler_.candidates
     result = {
         "weights": filler.weights,
         "marginal": candidates.marginal,
@@ -67,20 +46,20 @@ def _tensors(filler: Filler) -> dict[str, Tensor]:
     if candidates.known is not None:
         result |= dict(zip(("known.values", "known.observed", "known.filled"), candidates.known, strict=True))
     for i, refiner in enumerate(candidates.refiners):
-        result |= {f"refiner{i}.{name}": tensor for name, tensor in refiner.state_dict().items()}
+        result |= inside(f"refiner{i}", refiner.state_dict())
     return result
 
 
-def rebuild(content: Mapping[str, Any], state: dict[str, Tensor]) -> Any:
+def rebuild(made: Any, content: Mapping[str, Any], state: dict[str, Tensor], models: list[BaseModel]) -> Any:
     """The imputer that ``model.json`` and its tensors describe.
 
     Raises:
         SavedModelError: If tensors are missing or of another shape.
     """
-    from narrows.estimators.imputer import Imputer
-
-    imputer = Imputer(**{name: decode(value) for name, value in content["params"].items()})
     format_ = format_from_config(content["format"])
+    model = models[0] if models else None
+    if model is not None and model.format_.layout != format_.layout:
+        raise SavedModelError("the model was fitted on other data than the imputer")
     features = Features(format_.layout)
     network = Part.from_config(content["network"])
     if not isinstance(network, Network):
@@ -89,8 +68,7 @@ def rebuild(content: Mapping[str, Any], state: dict[str, Tensor]) -> Any:
     with torch.random.fork_rng(devices=[]):
         for i in range(int(content["members"])):
             refiner = RefinerModule(features, network)
-            prefix = f"refiner{i}."
-            refiner.load_state_dict({n.removeprefix(prefix): t for n, t in state.items() if n.startswith(prefix)})
+            refiner.load_state_dict(taken(f"refiner{i}", state))
             refiners.append(refiner.eval())
     d, columns, at = len(features.column), len(features.width), state["frequent"]
     kind = Gaussian if "line.covariance" in state else Factors
@@ -98,7 +76,8 @@ def rebuild(content: Mapping[str, Any], state: dict[str, Tensor]) -> Any:
     known = None
     if "known.values" in state:
         known = (state["known.values"], state["known.observed"], state["known.filled"])
-    candidates = Candidates(features, state["marginal"], gaussian, at, tuple(refiners), known)
+    module = None if model is None else model.module_
+    candidates = Candidates(features, state["marginal"], gaussian, at, tuple(refiners), known, module)
     fits = (
         state["marginal"].shape == (d,)
         and all(len(tensor) == len(at) for tensor in vars(gaussian).values())
@@ -110,11 +89,11 @@ def rebuild(content: Mapping[str, Any], state: dict[str, Tensor]) -> Any:
         raise SavedModelError("the tensors do not fit the table that they were learnt from")
     residuals = tuple(state[f"residuals.{j}"] for j in range(columns))
     filler = Filler(candidates, state["weights"], residuals, int(content["held"]), list(content["notes"]))
-    imputer._take(None, format_, filler, int(content["seed"]))
-    return imputer
+    return made._take(model, format_, filler, int(content["seed"]))
 
 
-def _card(content: Mapping[str, Any]) -> str:
+def card(content: Mapping[str, Any]) -> str:
+    """The model card."""
     lines = [
         "# Imputer",
         "",

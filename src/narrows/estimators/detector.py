@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-import os
 import warnings
-from pathlib import Path
 from typing import Annotated, Any, NamedTuple, Self, final
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from sklearn.base import BaseEstimator, OutlierMixin, clone
+from sklearn.base import OutlierMixin, clone
 from sklearn.utils import Tags
 
 from narrows._part import Interval, Part
 from narrows._types import Rows
-from narrows.data import Table
 from narrows.errors import DataWarning, InvalidData, InvalidParameter
-from narrows.estimators._base import BaseModel, NotFitted
+from narrows.estimators._base import BaseModel
 from narrows.estimators._explanation import Explanation, Floats
 from narrows.estimators._shared import check_params, describe_features, draw_seed
+from narrows.estimators._task import TaskEstimator, fitted_model
 from narrows.networks import Network
-from narrows.tasks._twins import Twins
+from narrows.tasks._twins import Found, Twins
 from narrows.tasks.anomaly import FOLDS, Detector, discoveries, from_modules, learn_detector
 from narrows.training import Training
 
@@ -43,7 +41,7 @@ class Assessment(NamedTuple):
 
 
 @final
-class AnomalyDetector(OutlierMixin, BaseEstimator):
+class AnomalyDetector(OutlierMixin, TaskEstimator):
     """Finds the strange rows of a table, with blanks and categories as they come.
 
     Denoisers, trained on rows with noise and with cells hidden, say how far every cell lies from what the others lead
@@ -97,12 +95,9 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
         ```
     """
 
-    format_: Any
     detector_: Detector
     models_: list[BaseModel]
     offset_: float
-    reasons_: list[str]
-    n_features_in_: int
 
     def __init__(
         self,
@@ -146,11 +141,7 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
         seed = draw_seed(self.random_state)
         if self.model is not None:
             return self._fit_models(X, seed)
-        options = self.format if isinstance(self.format, Table) else Table(scaling="standard")
-        format_ = options.fit(X)
-        rows = format_.to_rows(X)
-        if len(rows) < 2:
-            raise InvalidData(f"n_samples={len(rows)}: one sample is not enough to learn from; give at least 2 rows")
+        format_, rows = self._open(X)
         detector = learn_detector(
             rows,
             format_.layout,
@@ -191,26 +182,13 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
         Raises:
             InvalidParameter: If the model is not fitted.
         """
-        if not isinstance(model, BaseModel) or not model.__sklearn_is_fitted__():
-            raise InvalidParameter(f"{model!r} is no fitted narrows estimator: call its fit(X) first")
         made = cls(alarm_rate=alarm_rate)
-        check_params(made)
-        rows = model._rows(X)
+        made._check_params()
+        rows = fitted_model(model)._rows(X)
         if len(rows) < 2:
             raise InvalidData(f"n_samples={len(rows)}: give at least 2 rows to calibrate on")
         detector = from_modules([model.module_], rows, model.format_.layout, Twins.none())
         return made._take(model.format_, detector, [model], 0)
-
-    def _check_params(self) -> None:
-        check_params(self)
-        if self.format is not None and not isinstance(self.format, Table):
-            raise InvalidParameter(f"format={self.format!r} is not for tables: use narrows.data.Table(…)")
-        if self.model is not None and not isinstance(self.model, BaseModel):
-            raise InvalidParameter(
-                f"model={self.model!r} cannot judge rows: give an unfitted narrows estimator such as "
-                "narrows.VariationalAutoencoder(), or None; for a fitted one there is "
-                "AnomalyDetector.from_model(model, X)"
-            )
 
     def _take(self, format_: Any, detector: Detector, models: list[BaseModel], seed: int) -> Self:
         # nothing is set before everything has worked: bad input leaves no half-fitted detector
@@ -233,20 +211,14 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
 
     # --- using -----------------------------------------------------------------------------------------------
 
-    def __sklearn_is_fitted__(self) -> bool:
-        """Whether it has been fitted or loaded."""
-        return hasattr(self, "detector_")
+    def _models(self) -> list[BaseModel]:
+        return self.models_
 
-    def _terms(self, X: Any) -> tuple[Rows, torch.Tensor, torch.Tensor]:
-        if not self.__sklearn_is_fitted__():
-            raise NotFitted(
-                "this AnomalyDetector is not fitted yet: call fit(X) first, or AnomalyDetector.from_model(model, X)"
-            )
-        if not self._of_tables():
-            rows = self.format_.to_rows(X)
-            return rows, *self.detector_.terms(rows)
-        rows = self.format_.to_rows(X, owner="AnomalyDetector", warn=False)
-        return rows, *self.detector_.terms(rows, self.format_.novel(X))
+    def _judged(self, X: Any) -> tuple[Rows, torch.Tensor, Found]:
+        """The rows, what every cell adds to the score, and what is known of the rows."""
+        self._check_fitted()
+        rows, novel = self.format_.read(X, owner="AnomalyDetector") if self._of_tables() else (self._rows(X), None)
+        return rows, *self.detector_.judge(rows, novel)
 
     def _of_tables(self) -> bool:
         return len(self.format_.layout.shape) == 1
@@ -260,7 +232,7 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
         Returns:
             ``(n,)`` sums of contributions, about 0 for a usual row, in standard deviations of the evidence.
         """
-        return self._terms(X)[1].sum(1).numpy()
+        return self._judged(X)[1].sum(1).numpy()
 
     def score_samples(self, X: Any) -> Floats:
         """How normal every row is: −`anomaly_score`, as scikit-learn has it.
@@ -326,11 +298,11 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
         for name, value in (("rate", rate), ("false_discovery_rate", false_discovery_rate)):
             if value is not None and not 0 < value < 1:
                 raise InvalidParameter(f"{name}={value!r}: give a number between 0 and 1, such as 0.01")
-        _, terms, trained = self._terms(X)
+        _, terms, found = self._judged(X)
         scores = terms.sum(1)
-        p = self.detector_.p_values(scores, trained)
+        p = self.detector_.p_values(scores, found.known)
         if false_discovery_rate is not None:
-            if trained.double().mean() > 0.5:
+            if found.known.double().mean() > 0.5:
                 raise InvalidParameter(
                     "false_discovery_rate needs rows that were not learnt from: ranks of rows among themselves say "
                     "nothing of how many are strange; fit on rows known to be normal, or give rate"
@@ -363,38 +335,20 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
         Returns:
             Scores, contributions that add up to them, and expected values.
         """
-        rows, terms, trained = self._terms(X)
+        rows, terms, found = self._judged(X)
         scores = terms.sum(1)
-        expected = self.detector_.evidence.expected(rows, self.detector_.twins.find(rows))
+        expected = self.detector_.evidence.expected(rows, found)
         return Explanation(
             scores=scores.numpy(),
-            p_values=self.detector_.p_values(scores, trained).numpy(),
+            p_values=self.detector_.p_values(scores, found.known).numpy(),
             contributions=terms.reshape(len(rows), *self.format_.layout.shape).numpy(),
             expected=self.format_.from_values(expected),
             columns=tuple(str(c.name) for c in self.format_.columns) if self._of_tables() else (),
             given=X,
         )
 
-    def save(self, folder: str | os.PathLike[str]) -> Path:
-        """Write the fitted detector into a folder, to be read by ``narrows.load``.
-
-        Args:
-            folder: Where to; made if it is missing.
-
-        Returns:
-            The folder.
-        """
-        from narrows.estimators._detector_files import save
-
-        if not self.__sklearn_is_fitted__():
-            raise NotFitted("this AnomalyDetector is not fitted yet: call fit(X) first")
-        return save(self, Path(folder))
-
     def __sklearn_tags__(self) -> Tags:
-        """Blanks and categories are welcome."""
+        """Images are welcome where a model judges them."""
         tags = super().__sklearn_tags__()
-        tags.input_tags.allow_nan = True
-        tags.input_tags.categorical = True
-        tags.input_tags.string = True
         tags.input_tags.three_d_array = self.model is not None
         return tags

@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-import os
 import warnings
 from collections.abc import Mapping
 from itertools import product
-from pathlib import Path
 from typing import Annotated, Any, Self, final
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from sklearn.base import BaseEstimator, clone
+from sklearn.base import clone
 from sklearn.utils import Tags
 from torch import Tensor
 
 from narrows import tasks
 from narrows._part import Interval
 from narrows.errors import InvalidParameter, TrainingFailed, TrainingWarning
-from narrows.estimators._base import BaseModel, NotFitted, _split
+from narrows.estimators._base import BaseModel, _split
 from narrows.estimators._shared import check_params, describe_features, draw_seed
+from narrows.estimators._task import TaskEstimator
 from narrows.estimators._together import Material, train_together
 from narrows.estimators.autoencoder import Autoencoder
 
@@ -29,7 +28,7 @@ SHARED = ("format", "likelihood", "random_state")  # what all members have in co
 
 
 @final
-class Ensemble(BaseEstimator):
+class Ensemble(TaskEstimator):
     """Several models of one kind, which differ by seed or parameters, trained side by side.
 
     Small networks leave most of a processor idle: models of one shape are stacked and train as one, each as it would
@@ -70,9 +69,6 @@ class Ensemble(BaseEstimator):
 
     members_: list[BaseModel]
     losses_: Floats
-    reasons_: list[str]
-    format_: Any
-    n_features_in_: int
 
     def __init__(
         self,
@@ -118,7 +114,7 @@ class Ensemble(BaseEstimator):
             notes.append(lost)
         if not fitted:
             raise TrainingFailed("all models diverged; give a smaller learning rate, or set clip=1.0")
-        return self._take(fitted, [*format_.reasons, *notes])
+        return self._take(fitted, [*format_.reasons, *notes], int(seed))
 
     def _unfitted(self, seed: int) -> tuple[list[BaseModel], list[int]]:
         """The members before training, and a seed for each."""
@@ -153,8 +149,8 @@ class Ensemble(BaseEstimator):
                 raise InvalidParameter(f"grid: {name!r} cannot vary, since members share rows and seeds")
         return [dict(zip(self.grid, values, strict=True)) for values in product(*self.grid.values())]
 
-    def _take(self, members: list[BaseModel], reasons: list[str]) -> Self:
-        self.members_, self.reasons_ = members, reasons
+    def _take(self, members: list[BaseModel], reasons: list[str], seed: int) -> Self:
+        self.members_, self.reasons_, self.seed_ = members, reasons, seed
         self.losses_ = np.array([_loss(member) for member in members])
         self.format_ = members[0].format_
         describe_features(self, self.format_)
@@ -162,17 +158,8 @@ class Ensemble(BaseEstimator):
 
     # --- using -----------------------------------------------------------------------------------------------
 
-    def __sklearn_is_fitted__(self) -> bool:
-        """Whether it has been fitted or loaded."""
-        return hasattr(self, "members_")
-
-    def _rows(self, X: Any) -> Any:
-        self._check_fitted()
-        return self.format_.to_rows(X, owner="Ensemble")
-
-    def _check_fitted(self) -> None:
-        if not self.__sklearn_is_fitted__():
-            raise NotFitted("this Ensemble is not fitted yet: call fit(X) first, or narrows.load(folder)")
+    def _models(self) -> list[BaseModel]:
+        return self.members_
 
     @property
     def best_(self) -> BaseModel:
@@ -239,20 +226,6 @@ class Ensemble(BaseEstimator):
     def _reconstructions(self, rows: Any) -> Tensor:
         """``(M, n, *shape)`` in scaled units."""
         return torch.stack([tasks.reconstruct(member.module_, rows) for member in self.members_])
-
-    def save(self, folder: str | os.PathLike[str]) -> Path:
-        """Write the fitted ensemble into a folder, to be read by ``narrows.load``.
-
-        Args:
-            folder: Where to; made if it is missing.
-
-        Returns:
-            The folder.
-        """
-        from narrows.estimators._ensemble_files import save
-
-        self._check_fitted()
-        return save(self, Path(folder))
 
     def __sklearn_tags__(self) -> Tags:
         """It takes what its model takes."""

@@ -2,33 +2,30 @@
 
 from __future__ import annotations
 
-import os
 import warnings
 from numbers import Integral
-from pathlib import Path
 from typing import Annotated, Any, Self, final
 
 import torch
-from sklearn.base import BaseEstimator, OneToOneFeatureMixin, TransformerMixin, clone
+from sklearn.base import OneToOneFeatureMixin, TransformerMixin, clone
 from sklearn.utils import Tags
 
-from narrows._part import Interval, Part, nested_params, replace_params
-from narrows._types import Rows
-from narrows.data import Table
+from narrows._part import Interval, Part
 from narrows.data.columns import blank_cells
 from narrows.data.frames import open_table
-from narrows.errors import DataWarning, InvalidData, InvalidParameter
-from narrows.estimators._base import BaseModel, NotFitted
+from narrows.errors import DataWarning, InvalidParameter
+from narrows.estimators._base import BaseModel
 from narrows.estimators._cells import fill_cells
 from narrows.estimators._self_test import SelfTest, run_self_test
-from narrows.estimators._shared import check_params, describe_features, draw_seed
+from narrows.estimators._shared import describe_features, draw_seed
+from narrows.estimators._task import TaskEstimator, fitted_model
 from narrows.networks import Network
 from narrows.tasks.impute import Filler, from_module, learn_filler
 from narrows.training import Training
 
 
 @final
-class Imputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
+class Imputer(OneToOneFeatureMixin, TransformerMixin, TaskEstimator):
     """Fills the blanks of a table of numbers and categories; a drop-in for scikit-learn's ``IterativeImputer``.
 
     A normal distribution gives the straight-line filling, networks trained on rows with cells hidden at many rates
@@ -71,10 +68,7 @@ class Imputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         ```
     """
 
-    format_: Any
     filler_: Filler
-    reasons_: list[str]
-    n_features_in_: int
 
     def __init__(
         self,
@@ -92,48 +86,6 @@ class Imputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         self.format = format
         self.training = training
         self.random_state = random_state
-
-    # --- parameters ------------------------------------------------------------------------------------------
-
-    def get_params(self, deep: bool = True) -> dict[str, Any]:
-        """Parameters by name; with ``deep``, those of the parts and of the model too, as ``outer__inner``."""
-        params = super().get_params(deep=False)
-        if not deep:
-            return params
-        inner = self.model.get_params() if isinstance(self.model, BaseModel) else {}
-        return {**nested_params(params), **{f"model__{name}": value for name, value in inner.items()}}
-
-    def set_params(self, **params: Any) -> Self:
-        """Set parameters by name.
-
-        Raises:
-            InvalidParameter: If a name is unknown.
-        """
-        own = self.get_params(deep=False)
-        for_model = {k.partition("__")[2]: v for k, v in params.items() if k.startswith("model__")}
-        rest = {k: v for k, v in params.items() if not k.startswith("model__")}
-        defaults: dict[str, Part] = {"training": Training(), "format": Table(scaling="standard")}
-        for name in rest:
-            outer, nested, _ = name.partition("__")
-            if nested and own.get(outer, self) is None and outer in defaults:
-                own[outer] = defaults[outer]
-        for name, value in replace_params(own, rest, of="Imputer").items():
-            setattr(self, name, value)
-        if for_model:
-            if not isinstance(self.model, BaseModel):
-                raise InvalidParameter(f"model__{next(iter(for_model))}: model is {self.model!r}, without parameters")
-            self.model.set_params(**for_model)
-        return self
-
-    def _check_params(self) -> None:
-        check_params(self)
-        if self.format is not None and not isinstance(self.format, Table):
-            raise InvalidParameter(f"format={self.format!r} is not for tables: use narrows.data.Table(…)")
-        if self.model is not None and not isinstance(self.model, BaseModel):
-            raise InvalidParameter(
-                f"model={self.model!r} cannot fill blanks: give an unfitted narrows estimator such as "
-                "narrows.DenoisingAutoencoder(), or None; for a fitted one there is Imputer.from_model(model, X)"
-            )
 
     # --- fitting ---------------------------------------------------------------------------------------------
 
@@ -158,18 +110,12 @@ class Imputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
             if model.random_state is None:
                 model.set_params(random_state=seed)
             model.fit(X)
-            self._take(model, model.format_, _filler_of(model, X, seed), seed)
-            return self
-        options = self.format if isinstance(self.format, Table) else Table(scaling="standard")
-        format_ = options.fit(X)
-        rows = format_.to_rows(X)
-        if len(rows) < 2:
-            raise InvalidData(f"n_samples={len(rows)}: one sample is not enough to learn from; give at least 2 rows")
+            return self._take(model, model.format_, _filler_of(model, X, seed), seed)
+        format_, rows = self._open(X)
         filler = learn_filler(
             rows, format_.layout, members=self.members, network=self.network, training=self.training, seed=seed
         )
-        self._take(None, format_, filler, seed)
-        return self
+        return self._take(None, format_, filler, seed)
 
     @classmethod
     def from_model(cls, model: BaseModel, X: Any, random_state: Any = None) -> Self:
@@ -186,29 +132,21 @@ class Imputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         Raises:
             InvalidParameter: If the model is not fitted, or not on tables.
         """
-        if not isinstance(model, BaseModel) or not hasattr(model, "module_"):
-            raise InvalidParameter(f"{model!r} is no fitted narrows estimator: call its fit(X) first")
-        imputer = cls(random_state=random_state)
         seed = draw_seed(random_state)
-        imputer._take(model, model.format_, _filler_of(model, X, seed), seed)
-        return imputer
+        filler = _filler_of(fitted_model(model), X, seed)
+        return cls(random_state=random_state)._take(model, model.format_, filler, seed)
 
-    def _take(self, model: Any, format_: Any, filler: Filler, seed: int) -> None:
+    def _take(self, model: Any, format_: Any, filler: Filler, seed: int) -> Self:
         # nothing is set before everything has worked: bad input leaves no half-fitted imputer
         self.model_, self.format_, self.filler_, self.seed_ = model, format_, filler, seed
         self.reasons_ = [*format_.reasons, *filler.notes]
         describe_features(self, format_)
+        return self
 
     # --- using -----------------------------------------------------------------------------------------------
 
-    def __sklearn_is_fitted__(self) -> bool:
-        """Whether it has been fitted or loaded."""
-        return hasattr(self, "filler_")
-
-    def _rows(self, X: Any) -> Rows:
-        if not self.__sklearn_is_fitted__():
-            raise NotFitted("this Imputer is not fitted yet: call fit(X) first, or Imputer.from_model(model, X)")
-        return self.format_.to_rows(X, owner="Imputer")
+    def _models(self) -> list[BaseModel]:
+        return [] if self.model_ is None else [self.model_]
 
     def transform(self, X: Any) -> Any:
         """The table with its blanks filled: numbers with their expected value, categories with the likeliest.
@@ -266,21 +204,6 @@ class Imputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         seed = draw_seed(random_state)
         return run_self_test(clone(self).set_params(random_state=seed), X, float(share), seed)
 
-    def save(self, folder: str | os.PathLike[str]) -> Path:
-        """Write the fitted imputer into a folder, to be read by ``narrows.load``.
-
-        Args:
-            folder: Where to; made if it is missing.
-
-        Returns:
-            The folder.
-        """
-        from narrows.estimators._imputer_files import save
-
-        if not self.__sklearn_is_fitted__():
-            raise NotFitted("this Imputer is not fitted yet: call fit(X) first")
-        return save(self, Path(folder))
-
     def _written(self, X: Any, values: torch.Tensor) -> Any:
         columns = list(self.format_.columns)
         opened = open_table(X)
@@ -302,9 +225,6 @@ class Imputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
     def __sklearn_tags__(self) -> Tags:
         """Blanks are what it is for."""
         tags = super().__sklearn_tags__()
-        tags.input_tags.allow_nan = True
-        tags.input_tags.categorical = True
-        tags.input_tags.string = True
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]
         return tags
 

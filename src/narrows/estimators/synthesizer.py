@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from numbers import Integral
-from pathlib import Path
-from typing import Any, Self, final
+from typing import Annotated, Any, Self, final
 
 import numpy as np
 import pyarrow as pa
-from sklearn.base import BaseEstimator
-from sklearn.utils import Tags
 
 from narrows import likelihoods, priors
-from narrows._part import Part, decode, encode
+from narrows._part import Interval
 from narrows.data import Table
 from narrows.data.frames import open_table
 from narrows.data.margins import Floats, Margins
 from narrows.data.where import Both, Compare, Condition, check, parse
-from narrows.errors import InvalidData, InvalidParameter, SavedModelError
-from narrows.estimators._base import BaseModel, NotFitted
+from narrows.errors import InvalidData, InvalidParameter
+from narrows.estimators._base import BaseModel
 from narrows.estimators._shared import describe_features, draw_seed
+from narrows.estimators._task import TaskEstimator, fitted_model
 from narrows.estimators.autoencoder import VariationalAutoencoder
 from narrows.tasks.generate import MarginSource, PlainSource, Source, Wanted, fit_prior, generate, generate_where
 from narrows.training import Training
@@ -34,7 +31,7 @@ FEWEST = 4  # epochs
 
 
 @final
-class Synthesizer(BaseEstimator):
+class Synthesizer(TaskEstimator):
     """Makes up rows of a table: types, ranges, whole numbers, categories and blanks like the original's.
 
     Every column is modelled as a state (blank, a value that many rows share, "varies") and a score (see
@@ -53,6 +50,8 @@ class Synthesizer(BaseEstimator):
     Attributes:
         model_: The fitted model of states and scores.
         margins_: The columns' margins.
+        format_: The table's columns.
+        reasons_: What the model says of its choices.
 
     Example:
         ```python
@@ -68,14 +67,13 @@ class Synthesizer(BaseEstimator):
 
     model_: BaseModel
     margins_: Margins | None
-    n_features_in_: int
 
     def __init__(
         self,
         model: Any = None,
         *,
         training: Training | None = None,
-        steps: int = 0,
+        steps: Annotated[int, Interval(0, 100)] = 0,
         random_state: Any = None,
     ) -> None:
         self.model = model
@@ -93,14 +91,9 @@ class Synthesizer(BaseEstimator):
         Raises:
             InvalidParameter: If it is no fitted model of tables.
         """
-        if not isinstance(model, BaseModel) or not model.__sklearn_is_fitted__():
-            raise InvalidParameter(f"from_model({type(model).__name__}): give a fitted model, or use Synthesizer().fit")
-        if len(model.format_.layout.shape) != 1:
+        if len(fitted_model(model).format_.layout.shape) != 1:
             raise InvalidParameter("from_model: this model was fitted on images; a synthesizer makes tables")
-        made = cls()
-        made.model_, made.margins_, made._drawn, made._shifts = model, None, {}, {}
-        describe_features(made, model.format_)
-        return made
+        return cls()._take(model, None, {}, {}, model.seed_)
 
     # --- fitting ---------------------------------------------------------------------------------------------
 
@@ -131,23 +124,32 @@ class Synthesizer(BaseEstimator):
             fit_prior(model.module_, model.format_.to_rows(view), seed)
         source = MarginSource(model.module_, margins, _places(view.column_names), {}, {}, int(self.steps))
         source = source.calibrated(_shares(view), seed)
-        self.model_, self.margins_ = model, margins
-        self._drawn: Mapping[int, Floats] = source.drawn
-        self._shifts: Mapping[int, Floats] = source.shares
-        describe_features(self, margins.format)
+        return self._take(model, margins, source.drawn, source.shares, seed)
+
+    def _take(
+        self,
+        model: BaseModel,
+        margins: Margins | None,
+        drawn: Mapping[int, Floats],
+        shifts: Mapping[int, Floats],
+        seed: int,
+    ) -> Self:
+        # nothing is set before everything has worked: bad input leaves no half-fitted synthesizer
+        self.model_, self.margins_, self._drawn, self._shifts, self.seed_ = model, margins, drawn, shifts, seed
+        self.format_ = model.format_ if margins is None else margins.format
+        self.reasons_ = list(model.reasons_)
+        describe_features(self, self.format_)
         return self
 
+    def _models(self) -> list[BaseModel]:
+        return [self.model_]
+
     def _check_params(self) -> None:
+        super()._check_params()
         if self.model is not None and not isinstance(self.model, VariationalAutoencoder):
             raise InvalidParameter(
                 f"Synthesizer(model={self.model!r}): give an unfitted VariationalAutoencoder, or from_model(fitted)"
             )
-        if self.training is not None and not isinstance(self.training, Training):
-            raise InvalidParameter(f"Synthesizer(training={self.training!r}): give a narrows.Training(…)")
-        if isinstance(self.training, Part):
-            self.training.check()
-        if not isinstance(self.steps, Integral) or not 0 <= self.steps <= 100:
-            raise InvalidParameter(f"Synthesizer(steps={self.steps!r}): give a whole number from 0 to 100")
 
     def _model(self, view: Any, seed: int) -> VariationalAutoencoder:
         columns = tuple(
@@ -236,78 +238,15 @@ class Synthesizer(BaseEstimator):
         return condition
 
     def _categories(self) -> dict[str, list[str]]:
-        format_ = self.model_.format_ if self.margins_ is None else self.margins_.format
-        found = {str(c.name): [*c.categories, *([c.other] if c.other else [])] for c in format_.columns if c.categories}
-        return {**found, **{str(c.name): ["True", "False"] for c in format_.columns if c.kind == "boolean"}}
+        columns = self.format_.columns
+        found = {str(c.name): [*c.categories, *([c.other] if c.other else [])] for c in columns if c.categories}
+        return {**found, **{str(c.name): ["True", "False"] for c in columns if c.kind == "boolean"}}
 
     def _source(self) -> Source:
         if self.margins_ is None:
             return PlainSource(self.model_.module_, self.model_.format_)
         places = _places([str(c.name) for c in self.model_.format_.columns])
         return MarginSource(self.model_.module_, self.margins_, places, self._drawn, self._shifts, int(self.steps))
-
-    # --- files -----------------------------------------------------------------------------------------------
-
-    def save(self, folder: str | os.PathLike[str], metrics: dict[str, Any] | None = None) -> Path:
-        """Write the fitted synthesizer into a folder; ``narrows.load`` reads it.
-
-        Args:
-            folder: Where to; made if it is missing.
-            metrics: Numbers to keep with it, such as a report's.
-        """
-        from narrows.estimators._files import save
-
-        self._check_fitted()
-        task = {
-            "estimator": "Synthesizer",
-            "params": self._saved_params(),
-            "margins": None if self.margins_ is None else self.margins_.to_config(),
-            "drawn": {str(j): knots.tolist() for j, knots in self._drawn.items()},
-            "shifts": {str(j): shift.tolist() for j, shift in self._shifts.items()},
-        }
-        return save(self.model_, Path(folder), metrics, task=task)
-
-    def _saved_params(self) -> Any:
-        """The constructor's parameters as plain JSON; a random generator cannot be one and is left out."""
-        params = self.get_params(deep=False)
-        model = params.pop("model")
-        given = None if model is None else model.get_params(deep=False)
-        for one in (params, given or params):
-            if not isinstance(one["random_state"], Integral):
-                one["random_state"] = None
-        return encode({**params, "model": given})
-
-    @classmethod
-    def _from_task(cls, model: BaseModel, task: Mapping[str, Any]) -> Self:
-        """The synthesizer that ``save`` described, over its loaded model."""
-        try:
-            params = {name: decode(value) for name, value in task["params"].items()}
-            if params["model"] is not None:
-                params["model"] = VariationalAutoencoder(**params["model"])
-            made = cls(**params)
-            made._check_params()
-            made.model_ = model
-            made.margins_ = None if task["margins"] is None else Margins.from_config(task["margins"])
-            made._drawn = {int(j): np.asarray(knots, dtype=float) for j, knots in task["drawn"].items()}
-            made._shifts = {int(j): np.asarray(shift, dtype=float) for j, shift in task["shifts"].items()}
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise SavedModelError(f"the saved synthesizer is damaged: {error!r}") from error
-        describe_features(made, model.format_ if made.margins_ is None else made.margins_.format)
-        return made
-
-    def __sklearn_is_fitted__(self) -> bool:
-        """Whether it has been fitted or loaded."""
-        return hasattr(self, "model_")
-
-    def _check_fitted(self) -> None:
-        if not self.__sklearn_is_fitted__():
-            raise NotFitted("this Synthesizer is not fitted yet: call fit(X) first, or narrows.load(folder)")
-
-    def __sklearn_tags__(self) -> Tags:
-        """Blanks and categories are welcome."""
-        tags = super().__sklearn_tags__()
-        tags.input_tags.allow_nan = True
-        return tags
 
 
 def _places(names: list[str]) -> tuple[tuple[int, bool], ...]:

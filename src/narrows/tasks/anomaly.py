@@ -87,8 +87,8 @@ class Detector:
     scores: Tensor
     notes: tuple[str, ...] = ()
 
-    def terms(self, rows: Rows, novel: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """What every cell adds to the score ``(B, columns)``, and which rows are of the training table ``(B,)``.
+    def judge(self, rows: Rows, novel: Tensor | None = None) -> tuple[Tensor, Found]:
+        """What every cell adds to the score ``(B, columns)``, and what is known of the rows.
 
         Args:
             rows: B rows in the format's scaled units.
@@ -101,7 +101,7 @@ class Detector:
         for column, index in self.singles.tolist():
             # to the other rows, the only one of its kind is new
             new[:, column] |= (rows.values[:, column] == index) & found.known & seen[:, column]
-        return terms + self.surprise * new, found.known
+        return terms + self.surprise * new, found
 
     def p_values(self, scores: Tensor, trained: Tensor) -> Tensor:
         """How often a row like the training rows scores as high ``(B,)``: conformal p-values.
@@ -208,7 +208,7 @@ def calibrated(evidence: Evidence, twins: Twins, rows: Rows, layout: Layout, not
     singles = _singles(rows, layout) if len(twins.marks) else torch.empty(0, 2, dtype=torch.long)
     blank = torch.empty(0, dtype=torch.float64)
     made = Detector(evidence, twins, singles, math.log(len(rows) + 1), blank, tuple(notes))
-    return replace(made, scores=made.terms(rows)[0].sum(1).sort().values)
+    return replace(made, scores=made.judge(rows)[0].sum(1).sort().values)
 
 
 def _trusted(rows: Rows, layout: Layout, trim: float, seed: int) -> Tensor:

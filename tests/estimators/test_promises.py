@@ -9,7 +9,9 @@ import pytest
 import torch
 
 from narrows import Autoencoder, Training, VariationalAutoencoder, corruptions, likelihoods, networks
+from narrows._types import Rows
 from narrows.errors import InvalidParameter
+from narrows.estimators._base import _split
 from narrows.training.checkpoint import Checkpoints
 
 
@@ -86,3 +88,15 @@ def test_two_rows_are_left_to_train_on():
     x = np.random.default_rng(0).normal(size=(50, 3))
     model = Autoencoder(1, training=Training(epochs=1, validation=0.999), random_state=0).fit(x)
     assert np.isfinite(model.history_["loss"]).all()
+
+
+@pytest.mark.parametrize("share", [0.0, 0.1, 0.6])
+def test_every_row_is_trained_on_or_held_out_once(share):
+    values = torch.arange(100.0).reshape(100, 1).repeat(1, 3)
+    given = values.clone()
+    train, held = _split(Rows(given, observed=given > 50), Training(validation=share), seed=3)
+    parts = [train] if held is None else [train, held]
+    assert sorted(len(part) for part in parts) == sorted({0.0: [100], 0.1: [90, 10], 0.6: [40, 60]}[share])
+    assert torch.equal(torch.cat([part.values for part in parts])[:, 0].sort().values, values[:, 0])
+    assert all(torch.equal(part.observed, part.values > 50) for part in parts)
+    assert train.values.untyped_storage().data_ptr() == given.untyped_storage().data_ptr()  # no second copy

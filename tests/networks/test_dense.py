@@ -8,7 +8,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 
-from narrows.networks import Dense, default_widths
+from narrows.networks import Conv, Dense, Residual, default_widths
 from narrows.networks.activations import initialise
 from narrows.networks.dense import SparseLinearModule
 
@@ -143,6 +143,16 @@ def test_initialisation_bounds():
         initialise(weight, activation, kept=kept)
         assert weight.abs().max() <= bound
         assert weight.std().item() == pytest.approx(bound / math.sqrt(3), rel=0.02)
+
+
+@pytest.mark.parametrize("network", [Dense((256, 256)), Conv((8, 16)), Residual(256)], ids=["dense", "conv", "residual"])
+def test_a_decoder_says_little_before_it_has_learnt(network):
+    """What it would say is noise, which would have to be unlearnt; what goes into the last layer keeps its size."""
+    torch.manual_seed(0)
+    said = network.decoder(64, (1, 16, 16))(torch.randn(100, 64)).std()
+    assert said < 0.3
+    torch.manual_seed(0)
+    assert network.encoder((1, 16, 16), 64)(torch.randn(100, 1, 16, 16)).std() > 2 * said
 
 
 def test_signals_keep_their_size_through_many_layers():

@@ -115,7 +115,6 @@ class BaseModel(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
             return self._learn(*streams, seed)
         format_, rows = self._open(X)
         parts = _split(rows, training, seed)
-        del rows  # the parts are copies: without this, training would hold all rows twice
         return self._learn(format_, *parts, seed)
 
     def _fit_rows(self, format_: Any, rows: Rows) -> Self:
@@ -394,11 +393,18 @@ def _dtype(X: Any) -> Any:
 
 
 def _split(rows: Rows, training: Training, seed: int) -> tuple[Rows, Rows | None]:
+    """Training rows and validation rows. Training rows stay in the memory of ``rows``, which are used up."""
     count = training.held_out(len(rows))
     if count == 0:
         return rows, None
     order = torch.randperm(len(rows), generator=torch.Generator().manual_seed(hash_seed(seed, 2)))
-    return rows.take(order[count:]), rows.take(order[:count])
+    left, held = len(rows) - count, order[:count]
+    validation = rows.take(held)
+    training_rows = torch.ones(len(rows), dtype=torch.bool).index_fill_(0, held, False)
+    holes, last = held[held < left], left + training_rows[left:].nonzero().squeeze(1)
+    for tensor in rows.tensors().values():
+        tensor[holes] = tensor[last]
+    return rows.take(slice(left)), validation
 
 
 def initial_module(choices: Choices, layout: Any, seed: int) -> AutoencoderModule:

@@ -105,7 +105,6 @@ class Ensemble(TaskEstimator):
         models, seeds = self._unfitted(int(seed))
         format_, rows = models[0]._open(X)
         train, validation = _split(rows, models[0]._training(), int(seed))
-        del rows  # the parts are copies: without this, training would hold all rows twice
         notes = train_together(models, seeds, Material(format_, train, validation, int(seed)))
         fitted = [model for model in models if model.__sklearn_is_fitted__()]
         if len(fitted) < len(models):

@@ -22,6 +22,8 @@ _MODULES: dict[str, type[nn.Module]] = {
 # silu and gelu are close to relu away from zero, so they take its gain; the gain that keeps standard normal signals
 # at their size (1.68 and 1.53) lets them grow from layer to layer as soon as they exceed it, and measured no better
 _RELU_LIKE = frozenset({"relu", "silu", "gelu"})
+OUTPUT = 0.2
+"""Gain of a decoder's last layer: what it says before it has learnt anything is noise, which would have to be unlearnt."""
 
 
 def activation_module(name: Activation) -> nn.Module:
@@ -30,7 +32,7 @@ def activation_module(name: Activation) -> nn.Module:
 
 
 @torch.no_grad()
-def initialise(weight: Tensor, activation: Activation, *, kept: float = 1.0) -> None:
+def initialise(weight: Tensor, activation: Activation, *, kept: float = 1.0, gain: float = 1.0) -> None:
     r"""Fill ``weight`` in place with what suits the activation that follows.
 
     He: $w \sim U(\pm\sqrt{6 / \text{fan in}})$ before relu, silu and gelu;
@@ -40,6 +42,7 @@ def initialise(weight: Tensor, activation: Activation, *, kept: float = 1.0) -> 
         weight: ``(out, in, …)``, filled from torch's global generator.
         activation: Name of the activation that follows; "linear" for a last layer.
         kept: Fraction of the weights that will be in use, above 0: the fan-in shrinks with it.
+        gain: What the weights are multiplied with besides; `OUTPUT` for the last layer of a decoder.
 
     Reference:
         Delving Deep into Rectifiers, He, Zhang, Ren, Sun, 2015, https://arxiv.org/abs/1502.01852.
@@ -58,6 +61,8 @@ def initialise(weight: Tensor, activation: Activation, *, kept: float = 1.0) -> 
         nn.init.xavier_uniform_(weight)
     if kept < 1:
         weight.div_(kept**0.5)
+    if gain != 1:
+        weight.mul_(gain)
 
 
 class BatchNorm1dModule(nn.BatchNorm1d):

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from narrows._part import Interval
 from narrows.errors import InvalidParameter
 from narrows.networks.activations import (
+    OUTPUT,
     Activation,
     Normalisation,
     activation_module,
@@ -97,8 +98,10 @@ class Conv(Network):
         _check_image(shape)
         sizes = self._sizes(shape)
         seed = (self.seed_channels or self._channels(shape)[-1], *sizes[-1])
-        dense = [self._dense().decoder(size, seed), activation_module(self.activation)]
-        return ConvDecoderModule(nn.Sequential(*dense), self._up(seed[0], shape))
+        # what follows is no likelihood but more layers, so this is a way inwards as far as weights are concerned
+        widen = Dense(self.dense[::-1], self.activation, self.dropout, self.normalisation)
+        dense = [widen.map((size,), seed), activation_module(self.activation)]
+        return ConvDecoderModule(nn.Sequential(*dense), self._up(seed[0], shape, OUTPUT))
 
     def map(self, shape: tuple[int, ...], shape_out: tuple[int, ...]) -> nn.Module:
         """Levels inwards, then levels outwards, without dense layers: ``(…, C, H, W) -> (…, C', H, W)``.
@@ -139,7 +142,7 @@ class Conv(Network):
             before = after
         return nn.Sequential(*layers), (before, *self._sizes(shape)[-1])
 
-    def _up(self, seed_channels: int, shape: tuple[int, ...]) -> nn.Module:
+    def _up(self, seed_channels: int, shape: tuple[int, ...], gain: float = 1.0) -> nn.Module:
         layers: list[nn.Module] = []
         before = seed_channels
         for after, size in zip(self._channels(shape)[::-1], self._sizes(shape)[-2::-1], strict=True):
@@ -148,7 +151,7 @@ class Conv(Network):
             else:
                 layers += [*self._convolution(before, after, 1), UpsampleModule(size)]
             before = after
-        layers.append(SameConvModule(before, shape[0], self.out_kernel, 1, "linear"))
+        layers.append(SameConvModule(before, shape[0], self.out_kernel, 1, "linear", gain=gain))
         return nn.Sequential(*layers)
 
     def _convolution(self, before: int, after: int, stride: int) -> list[nn.Module]:
@@ -183,11 +186,18 @@ class SameConvModule(nn.Conv2d):
     """A convolution that keeps the size, or with stride s divides it by s, rounded up; any kernel, even ones too."""
 
     def __init__(
-        self, before: int, after: int, kernel: int, stride: int, activation: Activation, bias: bool = True
+        self,
+        before: int,
+        after: int,
+        kernel: int,
+        stride: int,
+        activation: Activation,
+        bias: bool = True,
+        gain: float = 1.0,
     ) -> None:
         super().__init__(before, after, kernel, stride, padding=(kernel - 1) // 2, bias=bias)
         self.even, self.crop = kernel % 2 == 0, (kernel - 1) // 2
-        initialise(self.weight, activation)
+        initialise(self.weight, activation, gain=gain)
         if self.bias is not None:
             nn.init.zeros_(self.bias)
 

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from narrows._part import Interval
 from narrows.networks.activations import (
+    OUTPUT,
     Activation,
     Normalisation,
     activation_module,
@@ -79,7 +80,7 @@ class Dense(Network):
 
     def decoder(self, size: int, shape: tuple[int, ...]) -> nn.Module:
         """The same layers in the opposite order: ``(…, size) -> (…, *shape)``."""
-        return self._module((size,), self._hidden(shape, size)[::-1], shape)
+        return self._module((size,), self._hidden(shape, size)[::-1], shape, gain=OUTPUT)
 
     def map(self, shape: tuple[int, ...], shape_out: tuple[int, ...]) -> nn.Module:
         """The hidden layers once, in the given order: ``(…, *shape) -> (…, *shape_out)``."""
@@ -88,7 +89,9 @@ class Dense(Network):
     def _hidden(self, shape: tuple[int, ...], width: int) -> tuple[int, ...]:
         return default_widths(shape, width) if self.widths is None else tuple(self.widths)
 
-    def _module(self, shape: tuple[int, ...], widths: Sequence[int], shape_out: tuple[int, ...]) -> nn.Module:
+    def _module(
+        self, shape: tuple[int, ...], widths: Sequence[int], shape_out: tuple[int, ...], gain: float = 1.0
+    ) -> nn.Module:
         layers: list[nn.Module] = []
         fan_in = math.prod(shape)
         for width in widths:
@@ -99,14 +102,16 @@ class Dense(Network):
             if self.dropout:
                 layers.append(nn.Dropout(self.dropout))
             fan_in = width
-        layers.append(linear(fan_in, math.prod(shape_out), "linear", self.sparse))
+        layers.append(linear(fan_in, math.prod(shape_out), "linear", self.sparse, gain=gain))
         return DenseModule(shape, layers, shape_out)
 
 
-def linear(fan_in: int, fan_out: int, activation: Activation, sparse: float = 0.0, bias: bool = True) -> nn.Linear:
+def linear(
+    fan_in: int, fan_out: int, activation: Activation, sparse: float = 0.0, bias: bool = True, gain: float = 1.0
+) -> nn.Linear:
     """A linear layer, initialised for the activation that follows, with zero bias and perhaps sparse weights."""
     layer = nn.Linear(fan_in, fan_out, bias) if not sparse else SparseLinearModule(fan_in, fan_out, sparse, bias)
-    initialise(layer.weight, activation, kept=1 - sparse)
+    initialise(layer.weight, activation, kept=1 - sparse, gain=gain)
     if layer.bias is not None:
         nn.init.zeros_(layer.bias)
     if isinstance(layer, SparseLinearModule):

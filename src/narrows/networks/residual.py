@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from narrows._part import Interval
-from narrows.networks.activations import Activation, activation_module
+from narrows.networks.activations import OUTPUT, Activation, activation_module
 from narrows.networks.base import Network
 from narrows.networks.dense import linear
 
@@ -45,7 +45,7 @@ class Residual(Network):
 
     def decoder(self, size: int, shape: tuple[int, ...]) -> nn.Module:
         """The same layers the other way: ``(…, size) -> (…, *shape)``."""
-        return self.map((size,), shape)
+        return ResidualModule((size,), shape, self, OUTPUT)
 
     def map(self, shape: tuple[int, ...], shape_out: tuple[int, ...]) -> nn.Module:
         """The layers once: ``(…, *shape) -> (…, *shape_out)``."""
@@ -55,14 +55,14 @@ class Residual(Network):
 class ResidualModule(nn.Module):
     """Layers with shortcuts on flattened rows: ``(…, *shape) -> (…, *shape_out)``."""
 
-    def __init__(self, shape: tuple[int, ...], shape_out: tuple[int, ...], part: Residual) -> None:
+    def __init__(self, shape: tuple[int, ...], shape_out: tuple[int, ...], part: Residual, gain: float = 1.0) -> None:
         super().__init__()
         self.shape, self.shape_out = tuple(shape), tuple(shape_out)
         self.dropout = part.dropout
         self.first = linear(math.prod(shape), part.width, "linear")
         self.layers = nn.ModuleList([linear(part.width, part.width, part.activation) for _ in range(part.depth)])
         self.activation = activation_module(part.activation)
-        self.last = linear(part.width, math.prod(shape_out), "linear")
+        self.last = linear(part.width, math.prod(shape_out), "linear", gain=gain)
 
     def forward(self, x: Tensor) -> Tensor:
         """``(…, *shape) -> (…, *shape_out)``."""

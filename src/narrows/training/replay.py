@@ -259,6 +259,11 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self.calls: list[Call] = []
         self.refused = ""
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        # torch would have its compiler leave this alone, and import the compiler, 80 MB of it, to say so
+        return False
+
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Run an operation and write it down."""
         call = Call(func, args, kwargs or {}, func(*args, **(kwargs or {})))

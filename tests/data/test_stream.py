@@ -239,12 +239,33 @@ def test_an_epoch_can_be_taken_up_at_any_batch(trained, first):
     assert torch.equal(whole[first * 16 :], rest)
 
 
-def test_ranks_share_every_batch(trained):
+@pytest.mark.parametrize("world", [2, 3, 4])
+def test_processes_share_the_rows_of_an_epoch(trained, world, monkeypatch):
+    """Each reads its own stretch of the pieces; together they see every row once, up to what fills no batch."""
     rows, _ = trained
-    whole = torch.cat([w.values for w in epoch(rows, 0, 0, 8)])
-    parts = [torch.cat([w.values for w in epoch(rows, 0, 0, 8, rank=r, world=2)]) for r in (0, 1)]
-    joined = torch.cat([p.reshape(-1, 4, whole.shape[1]) for p in parts], dim=1).reshape(whole.shape)
-    assert torch.equal(joined, whole)
+    batch, pieces = 4 * world, len(rows.stream.sizes)
+    read: list[int] = []
+    load = type(rows.stream).load
+    monkeypatch.setattr(type(rows.stream), "load", lambda self, piece: (read.append(piece), load(self, piece))[1])
+    seen, read_by = [], []
+    for rank in range(world):
+        read.clear()
+        seen.append([i for w in epoch(rows, 5, 1, batch, rank=rank, world=world) for i in ids(w)])
+        read_by.append(list(read))
+        assert seen[-1] == [i for w in epoch(rows, 5, 1, batch, rank=rank, world=world) for i in ids(w)]
+    assert {len(part) for part in seen} == {len(rows) // batch * 4}
+    assert len({i for part in seen for i in part}) == len(rows) // batch * batch
+    assert all(len(part) <= pieces / world + 2 for part in read_by)
+    assert sum(map(len, read_by)) < pieces + world
+    # what one sees is a mixture of the table, not a stretch of it
+    assert all(max(part) - min(part) > 0.5 * (max(ids(rows.sample)) - min(ids(rows.sample))) for part in seen)
+
+
+def test_a_share_can_be_taken_up_at_any_batch(trained):
+    rows, _ = trained
+    whole = torch.cat([w.values for w in epoch(rows, 3, 2, 16, rank=1, world=2)])
+    rest = torch.cat([w.values for w in epoch(rows, 3, 2, 16, 7, rank=1, world=2)])
+    assert torch.equal(whole[7 * 8 :], rest)
 
 
 def test_values_are_those_of_the_whole_table(folder, trained):

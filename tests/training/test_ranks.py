@@ -10,6 +10,7 @@ import sys
 import time
 from pathlib import Path
 
+import duckdb
 import numpy as np
 import pytest
 import torch
@@ -22,12 +23,13 @@ from narrows.training import ranks
 pytest.importorskip("lightning_fabric")
 
 SCRIPT = """
-import sys, time, numpy as np, torch
+import copy, sys, time, numpy as np, torch
 import narrows
-from narrows import bottlenecks, corruptions, penalties
+from narrows import bottlenecks, corruptions, networks, penalties
+from narrows.training import loop, ranks
 
 torch.set_num_threads(1)
-out, checkpoint, slow = sys.argv[1], sys.argv[2] or None, float(sys.argv[3])
+out, checkpoint, slow, strategy = sys.argv[1], sys.argv[2] or None, float(sys.argv[3]), sys.argv[4]
 rng = np.random.default_rng(0)
 X = rng.normal(size=(600, 4))
 X[:, 3] = X[:, 0] * X[:, 1]
@@ -39,16 +41,31 @@ class Slow(corruptions.Gaussian):
         return super().__call__(rows, layout)
 
 
+held, finish = [], loop.Loop._finish
+
+
+def look(self):
+    entries = [t for state in self.optimisers[0].state.values() for t in state.values()]
+    held.append(sum(ranks.local(t).numel() for t in entries))
+    finish(self)
+
+
+loop.Loop._finish = look
 model = narrows.Autoencoder(
     2,
     bottleneck=bottlenecks.Gaussian(),
     penalties=penalties.Penalties(kl=penalties.KL()),
     corruption=Slow(0.1),
-    training=narrows.Training(epochs=8, batch_size=60, checkpoint=checkpoint, checkpoint_every=0, verbose=False),
+    network=networks.Dense((260, 260)),
+    training=narrows.Training(
+        epochs=4, batch_size=60, clip=1.0, strategy=strategy, checkpoint=checkpoint, checkpoint_every=0, verbose=False
+    ),
     random_state=0,
 ).fit(X)
-if narrows.training.ranks.rank() == 0:
-    np.savez(out, codes=model.transform(X), loss=model.history_["loss"], validation=model.history_["validation_loss"])
+copy.deepcopy(model.module_)  # torch refuses what is still in parts
+if ranks.rank() == 0:
+    columns = {name: model.history_[name] for name in ("loss", "validation_loss", "active_units")}
+    np.savez(out, codes=model.transform(X), held=held, **columns)
 """
 
 
@@ -72,28 +89,36 @@ def alone(tmp_path_factory):
     place = tmp_path_factory.mktemp("ranks")
     script = place / "script.py"
     script.write_text(SCRIPT)
-    run(command(script, 1, place / "alone.npz", "", 0))
+    run(command(script, 1, place / "alone.npz", "", 0, "ddp"))
     return script, np.load(place / "alone.npz")
 
 
 def same(found, expected) -> None:
-    for name in ("codes", "loss", "validation"):
-        np.testing.assert_allclose(found[name], expected[name], rtol=1e-4, atol=1e-5)
+    for name in ("codes", "loss", "validation_loss", "active_units"):
+        np.testing.assert_allclose(found[name], expected[name], rtol=1e-4, atol=3e-5)
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("strategy", ["ddp", "fsdp"])
 @pytest.mark.parametrize("size", [2, 4])
-def test_processes_together_do_what_one_does(alone, size, tmp_path):
+def test_processes_together_do_what_one_does(alone, size, strategy, tmp_path):
     """The same rows in every step, the same noise, and averaged gradients: equal up to rounding."""
     script, expected = alone
-    run(command(script, size, tmp_path / "found.npz", "", 0))
-    same(np.load(tmp_path / "found.npz"), expected)
+    run(command(script, size, tmp_path / "found.npz", "", 0, strategy))
+    found = np.load(tmp_path / "found.npz")
+    same(found, expected)
+    # what the optimiser remembers is parted with the weights
+    assert found["held"] < expected["held"] * (1.02 / size if strategy == "fsdp" else 1.02)
 
 
 @pytest.mark.slow
-def test_killed_and_resumed(alone, tmp_path):
+@pytest.mark.parametrize(
+    ("size", "strategy", "size_after", "strategy_after"), [(2, "ddp", 2, "ddp"), (2, "fsdp", 4, "fsdp")]
+)
+def test_killed_and_resumed(alone, size, strategy, size_after, strategy_after, tmp_path):
+    """Checkpoints hold whole tensors: other processes, or more of them, can go on from there."""
     script, expected = alone
-    words = command(script, 2, tmp_path / "found.npz", tmp_path / "checkpoint", 0.1)
+    words = command(script, size, tmp_path / "found.npz", tmp_path / "checkpoint", 0.1, strategy)
     process = subprocess.Popen(words, env=environment(), stderr=subprocess.DEVNULL, start_new_session=True)
     deadline = time.monotonic() + 300
     while not (tmp_path / "checkpoint" / "checkpoint.json").exists() and time.monotonic() < deadline:
@@ -101,10 +126,9 @@ def test_killed_and_resumed(alone, tmp_path):
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
     kept = json.loads((tmp_path / "checkpoint" / "checkpoint.json").read_text())
-    assert 0 < kept["state"]["step"] < 72
+    assert 0 < kept["state"]["step"] < 36
     assert not (tmp_path / "found.npz").exists()
-    words[-1] = "0"
-    run(words)
+    run(command(script, size_after, tmp_path / "found.npz", tmp_path / "checkpoint", 0, strategy_after))
     same(np.load(tmp_path / "found.npz"), expected)
     assert not (tmp_path / "checkpoint").exists()
 
@@ -118,6 +142,82 @@ def test_the_command_line_under_torchrun(tmp_path):
     assert done.returncode == 0, done.stderr[-3000:]
     assert done.stdout.strip() == str(tmp_path / "run")
     assert narrows.load(tmp_path / "run").history_.rows[-1]["epoch"] == 2
+
+
+SHARDS = """
+import json, sys, numpy as np, torch
+from narrows import Autoencoder, Training, networks
+from narrows._types import Rows
+from narrows.data import Table, TableStream, open_stream
+from narrows.data.row_stream import RowStream
+from narrows.training import ranks
+
+torch.set_num_threads(1)
+files, out, strategy, joined = sys.argv[1], sys.argv[2], sys.argv[3], int(sys.argv[4])
+read, load, epoch = [], TableStream.load, RowStream.epoch
+
+
+def noted(self, piece):
+    read.append(piece)
+    return load(self, piece)
+
+
+def all_shares(self, seed, number, batch, first=0, *, rank=0, world=1):
+    parts = [epoch(self, seed, number, batch, first, rank=r, world=joined) for r in range(joined)]
+    parts = [torch.cat([rows.values for rows in part]) for part in parts]
+    parts = [part.reshape(-1, batch // joined, part.shape[1]) for part in parts]
+    yield Rows(torch.cat(parts, 1).flatten(0, 1))
+
+
+TableStream.load = noted
+if joined:
+    RowStream.epoch = all_shares
+stream = open_stream(files, memory=256 * 1024)
+settings = Training(epochs=3, batch_size=48, strategy=strategy, verbose=False)
+model = Autoencoder(2, network=networks.Dense((16,)), format=Table(scaling="standard"), training=settings)
+model.set_params(random_state=0).fit(stream)
+number = ranks.rank()
+weights = {name: tensor.numpy() for name, tensor in model.module_.state_dict().items()}
+np.savez(f"{out}-{number}.npz", loss=model.history_["loss"], **weights)
+with open(f"{out}-{number}.json", "w") as file:
+    json.dump({"read": read, "pieces": len(stream.sizes)}, file)
+"""
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    """Twelve files of one row group each."""
+    place = tmp_path_factory.mktemp("shards")
+    with duckdb.connect() as con:
+        con.execute("SET threads=1; SELECT setseed(0.3)")
+        for number in range(12):
+            con.execute(
+                "COPY (SELECT z + 0.1 * random() AS a, -2 * z AS b, random() AS c, z * z AS d FROM "
+                f"(SELECT random() AS z FROM range(100))) TO '{place}/part-{number:02}.parquet'"
+            )
+    (place / "script.py").write_text(SHARDS)
+    return place
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("size", "strategy"), [(2, "ddp"), (4, "fsdp")])
+def test_every_process_reads_its_own_files(files, size, strategy, tmp_path):
+    """The result is that of one process that is given what all of them read, batch by batch."""
+    words = [f"{files}/*.parquet", tmp_path / "many", strategy]
+    run(command(files / "script.py", size, *words, 0))
+    run(command(files / "script.py", 1, words[0], tmp_path / "one", strategy, size))
+    found = [np.load(tmp_path / f"many-{rank}.npz") for rank in range(size)]
+    expected = np.load(tmp_path / "one-0.npz")
+    for name in expected.files:
+        np.testing.assert_allclose(found[0][name], expected[name], rtol=1e-4, atol=1e-5)
+        assert all(np.array_equal(other[name], found[0][name]) for other in found)
+    told = [json.loads((tmp_path / f"many-{rank}.json").read_text()) for rank in range(size)]
+    pieces = told[0]["pieces"]
+    assert pieces == 12
+    # the first one looks at all of them once, to fit the format
+    assert sorted(told[0]["read"][:pieces]) == list(range(pieces))
+    own = [told[0]["read"][pieces:], *(one["read"] for one in told[1:])]
+    assert all(len(read) <= 3 * (pieces / size + 1) for read in own)
 
 
 class Fabric:
@@ -142,10 +242,21 @@ def test_alone_nothing_is_changed():
     one = ranks.Ranks()
     index, step = torch.arange(4), torch.nn.Linear(1, 1)
     assert one.own(index) is index
-    assert one.wrap(step) is step
+    assert one.wrap(step, [step.weight]) == (step, [step.weight])
     assert one.all(True)
     assert one.agree(lambda: 3) == 3
     assert type(ranks.ranks_for(Training())) is ranks.Ranks
+
+
+def test_a_step_is_parted_once():
+    """A game of several networks has several steps, which share weights."""
+    pytest.importorskip("torch.distributed.fsdp", reason="torch without fully_shard")
+    from narrows.training.sharded import Sharded
+
+    sharded, step = Sharded(Fabric()), torch.nn.Linear(1, 1)
+    sharded.plain = [object()]
+    with pytest.raises(InvalidParameter, match="strategy='ddp'"):
+        sharded.wrap(step, [step.weight])
 
 
 def test_other_processes_than_asked_for(monkeypatch):

@@ -41,6 +41,12 @@ Memory = Annotated[
         "--memory", metavar="SIZE", help="What SOURCE may take, such as 1GiB; else half of the machine's memory."
     ),
 ]
+Engine = Annotated[
+    str,
+    typer.Option(
+        "--engine", metavar="WORD", help="local, or ray: piece by piece on all machines of a cluster (extra 'ray')."
+    ),
+]
 Force = Annotated[bool, typer.Option("--force", help="Replace a folder that already holds images.")]
 CodesOut = Annotated[
     str, typer.Option("--out", "-o", metavar="FILE", help=".csv, .parquet, .json, .npz or .npy.", show_default=False)
@@ -160,6 +166,12 @@ def fit(
             rich_help_panel=TRAINING,
         ),
     ] = None,
+    strategy: Annotated[
+        str,
+        typer.Option(
+            metavar="WORD", help="ddp: each process holds the model; fsdp: a part of it.", rich_help_panel=TRAINING
+        ),
+    ] = "ddp",
     checkpoint_every: Annotated[
         float,
         typer.Option(min=0.0, metavar="SECONDS", help="Time between checkpoints.", rich_help_panel=TRAINING),
@@ -255,6 +267,7 @@ def fit(
         learning_rate=learning_rate,
         device=device,
         devices=devices,
+        strategy=strategy,
         checkpoint_every=checkpoint_every,
         seed=seed,
         held_out=held_out,
@@ -297,12 +310,13 @@ def encode(
     sql: Sql = None,
     skip_bad: SkipBad = False,
     memory: Memory = None,
+    engine: Engine = "local",
     json: Json = False,
 ) -> None:
     """Write the code of every row."""
     from narrows.cli import _use
 
-    _use.encode(_use.Wanted(model, out, source, sql, skip_bad, memory=memory), Output(json))
+    _use.encode(_use.Wanted(model, out, source, sql, skip_bad, memory=memory, engine=engine), Output(json))
 
 
 @app.command()
@@ -315,12 +329,13 @@ def score(
     sql: Sql = None,
     skip_bad: SkipBad = False,
     memory: Memory = None,
+    engine: Engine = "local",
     json: Json = False,
 ) -> None:
     """Write how well every row is reconstructed: log p(x|z) in nats, higher is more normal."""
     from narrows.cli import _use
 
-    _use.score(_use.Wanted(model, out, source, sql, skip_bad, memory=memory), Output(json))
+    _use.score(_use.Wanted(model, out, source, sql, skip_bad, memory=memory, engine=engine), Output(json))
 
 
 @app.command()
@@ -346,12 +361,13 @@ def reconstruct(
     skip_bad: SkipBad = False,
     force: Force = False,
     memory: Memory = None,
+    engine: Engine = "local",
     json: Json = False,
 ) -> None:
     """Write what is left of every row after it was narrowed to its code; blanks come back filled."""
     from narrows.cli import _use
 
-    _use.reconstruct(_use.Wanted(model, out, source, sql, skip_bad, force, memory), Output(json))
+    _use.reconstruct(_use.Wanted(model, out, source, sql, skip_bad, force, memory, engine), Output(json))
 
 
 @app.command()
@@ -363,12 +379,13 @@ def denoise(
     skip_bad: SkipBad = False,
     force: Force = False,
     memory: Memory = None,
+    engine: Engine = "local",
     json: Json = False,
 ) -> None:
     """Write every row with its noise taken out (best with a model fitted with --model denoising)."""
     from narrows.cli import _use
 
-    _use.denoise(_use.Wanted(model, out, source, sql, skip_bad, force, memory), Output(json))
+    _use.denoise(_use.Wanted(model, out, source, sql, skip_bad, force, memory, engine), Output(json))
 
 
 @app.command()

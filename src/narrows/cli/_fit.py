@@ -25,6 +25,7 @@ class Request:
     learning_rate: float | None = None
     device: str = "auto"
     devices: int | None = None
+    strategy: str = "ddp"
     checkpoint_every: float = 30.0
     seed: int = 0
     held_out: float = 0.1
@@ -43,7 +44,7 @@ class Request:
     def plain(self) -> dict[str, Any]:
         """What decides the result, as plain JSON: kept with the run, and compared when it is resumed."""
         content = asdict(self)
-        for name in ("out", "resume", "force", "checkpoint_every", "devices"):
+        for name in ("out", "resume", "force", "checkpoint_every", "devices", "strategy"):
             del content[name]
         content |= content.pop("wishes")
         return {name: list(v) if isinstance(v, tuple) else v for name, v in content.items()}
@@ -238,6 +239,7 @@ def _training(request: Request, output: Output) -> Any:
         "learning_rate": request.learning_rate,
         "time_budget": _words.seconds(request.time_budget),
         "memory": request.memory,
+        "strategy": request.strategy,
     }
     training = Training(
         **{name: value for name, value in asked.items() if value is not None},

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from narrows.cli import _stream, _write
+from narrows.cli import _engine, _stream, _write
 from narrows.cli._fit import columns_of
 from narrows.cli._group import say
 from narrows.cli._output import Output
@@ -32,6 +32,7 @@ class Wanted:
     skip_bad: bool = False
     force: bool = False
     memory: str | None = None
+    engine: str = _engine.LOCAL
 
 
 def encode(wanted: Wanted, output: Output) -> None:
@@ -40,8 +41,7 @@ def encode(wanted: Wanted, output: Output) -> None:
     data, names = _rows(model, wanted)
     size = model.module_.code_size
     if _streams(data):
-        parts = (_write.code_table(model.transform(p), _names(data, p)) for p in data.pieces())
-        rows = _stream.write_parts(parts, wanted.out)
+        rows = _stream.write_parts(_engine.parts(wanted.model, model, data, codes_of, wanted.engine), wanted.out)
         line = _write.codes_line(rows, size, wanted.out)
     else:
         codes = model.transform(data)
@@ -54,8 +54,7 @@ def score(wanted: Wanted, output: Output) -> None:
     model = _load(wanted)
     data, names = _rows(model, wanted)
     if _streams(data):
-        parts = (_write.score_table(model.score_samples(p), _names(data, p)) for p in data.pieces())
-        rows = _stream.write_parts(parts, wanted.out)
+        rows = _stream.write_parts(_engine.parts(wanted.model, model, data, scores_of, wanted.engine), wanted.out)
     else:
         from narrows.data import write_table
 
@@ -78,7 +77,7 @@ def reconstruct(wanted: Wanted, output: Output) -> None:
     model = _load(wanted)
     data, names = _rows(model, wanted)
     if _streams(data) and not is_images(model):
-        _written_in_parts(map(model.reconstruct, data.pieces()), wanted, output)
+        _written_in_parts(_engine.parts(wanted.model, model, data, reconstructed, wanted.engine), wanted, output)
         return
     _written(model, model.reconstruct(data), wanted, output, names)
 
@@ -90,7 +89,7 @@ def denoise(wanted: Wanted, output: Output) -> None:
         say("note: this model was not trained to denoise, only to reconstruct: fit one with --model denoising")
     data, names = _rows(model, wanted)
     if _streams(data) and not is_images(model):
-        _written_in_parts(map(model.denoise, data.pieces()), wanted, output)
+        _written_in_parts(_engine.parts(wanted.model, model, data, denoised, wanted.engine), wanted, output)
         return
     _written(model, model.denoise(data), wanted, output, names)
 
@@ -99,7 +98,7 @@ def sample(wanted: Wanted, number: int, seed: int | None, output: Output) -> Non
     """Write rows that the model makes up."""
     model = _load(wanted)
     if number > _stream.PART and not is_images(model):
-        made = _stream.in_parts(number, seed, lambda n, own: model.sample(n, random_state=own))
+        made = map(_stream.as_arrow, _stream.in_parts(number, seed, lambda n, own: model.sample(n, random_state=own)))
         _written_in_parts(made, wanted, output)
         return
     _written(model, model.sample(number, random_state=seed), wanted, output)
@@ -130,12 +129,41 @@ def export(wanted: Wanted, output: Output) -> None:
     output.result({"out": str(folder), "files": found}, f"{', '.join(found)} → {folder}")
 
 
+# --- pieces of rows ------------------------------------------------------------------------------------------
+
+
+def codes_of(model: Any, piece: Any) -> Any:
+    """The codes of a piece's rows, as an Arrow table."""
+    return _write.code_table(model.transform(piece), _names(piece))
+
+
+def scores_of(model: Any, piece: Any) -> Any:
+    """Their scores."""
+    return _write.score_table(model.score_samples(piece), _names(piece))
+
+
+def reconstructed(model: Any, piece: Any) -> Any:
+    """Their reconstructions."""
+    return _stream.as_arrow(model.reconstruct(piece))
+
+
+def denoised(model: Any, piece: Any) -> Any:
+    """The rows without their noise."""
+    return _stream.as_arrow(model.denoise(piece))
+
+
+def _names(piece: Any) -> list[str] | None:
+    """Names of a piece's rows, where they are files."""
+    return [str(path) for path in piece] if isinstance(piece, list) else None
+
+
 # --- in and out ----------------------------------------------------------------------------------------------
 
 
 def _load(wanted: Wanted) -> Any:
     from narrows._saved import describe
 
+    _engine.check(wanted.engine)
     content = describe(wanted.model)  # says what is wrong with the folder before torch is imported
     if content.get("estimator") in TASKS:
         raise InvalidParameter(f"{wanted.model!r} holds {TASKS[content['estimator']]}")
@@ -153,8 +181,8 @@ def _rows(model: Any, wanted: Wanted) -> tuple[Any, list[str] | None]:
     """The source's rows as the model takes them, and their names where they are files."""
     from narrows.data import open_source
 
-    memory = _stream.budget(wanted.memory)
-    source = open_source(wanted.source, sql=wanted.sql, skip_bad=wanted.skip_bad, memory=memory)
+    memory, all_in_pieces = _stream.budget(wanted.memory), wanted.engine != _engine.LOCAL
+    source = open_source(wanted.source, sql=wanted.sql, skip_bad=wanted.skip_bad, memory=memory, stream=all_in_pieces)
     expected = "images" if is_images(model) else "table"
     if source.kind != expected:
         raise InvalidParameter(
@@ -168,7 +196,12 @@ def _rows(model: Any, wanted: Wanted) -> tuple[Any, list[str] | None]:
     if is_images(model):
         from narrows.estimators._streams import too_many
 
-        data = too_many(data, memory, model.format_.layout.size) or data
+        data = too_many(data, 1 if all_in_pieces else memory, model.format_.layout.size) or data
+    if all_in_pieces and not _streams(data):
+        raise InvalidParameter(
+            f"--engine {wanted.engine}: {wanted.source!r} cannot be read piece by piece: give Parquet, CSV or JSON "
+            "files, or image files; or --engine local"
+        )
     if _streams(data):
         for note in data.notes:
             say(f"note: {note}")
@@ -181,13 +214,8 @@ def _streams(data: Any) -> bool:
     return isinstance(data, Stream)
 
 
-def _names(data: Any, piece: Any) -> list[str] | None:
-    """Names of a piece's rows, where they are files."""
-    return [str(path) for path in piece] if data.kind == "images" else None
-
-
 def _written_in_parts(parts: Iterable[Any], wanted: Wanted, output: Output) -> None:
-    rows = _stream.write_parts(map(_stream.as_arrow, parts), wanted.out)
+    rows = _stream.write_parts(parts, wanted.out)
     output.result({"out": wanted.out, "rows": rows, "kind": "table"}, f"{rows:,} rows → {wanted.out}")
 
 

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from narrows._types import Rows
 from narrows.data.stream import Chosen, PictureStream, Rule, Stream, TableStream, ahead
@@ -28,8 +27,9 @@ class RowStream:
     """The rows of a stream as a format makes them, shuffled.
 
     An epoch takes the pieces in a random order and cuts the long line of their rows into windows of one size. A window
-    is filled in random order, so that a batch mixes rows of all pieces in it. Everything is a function of seed and
-    epoch: any batch can be reached again without having kept where reading was.
+    is filled in random order, so that a batch mixes rows of all pieces in it. Several processes cut the line into equal
+    stretches, one for each, and read no other piece. Everything is a function of seed, epoch and process: any batch can
+    be reached again without having kept where reading was.
 
     Args:
         stream: Where raw rows come from.
@@ -67,24 +67,23 @@ class RowStream:
         Args:
             seed: Other seeds give other orders.
             epoch: Number of the epoch; each has an order of its own.
-            batch: Rows per batch, over all ranks. Rows that do not fill a batch come in another epoch.
+            batch: Rows per batch, over all processes. Rows that do not fill a batch come in another epoch.
             first: The batch to begin with.
-            rank: Which share of every batch to give.
-            world: How many equal shares there are.
+            rank: Which process's share of every batch to give.
+            world: How many processes there are. No row is given to two of them in one epoch.
 
         Yields:
-            Whole batches, one after the other.
+            Whole shares of batches, one after the other.
         """
-        steps = len(self) // batch
-        each = min(steps, max(1, self.window // batch))  # batches of a window
+        steps, share = len(self) // batch, batch // world
+        each = min(steps, max(1, self.window // share))  # batches of a window
         start = first // each
         order = np.random.default_rng([seed, epoch]).permutation(len(self.stream.sizes))
-        lengths = [min(each, steps - at) * batch for at in range(start * each, steps, each)]
-        windows = self._windows(self._line(order, start * each * batch), lengths, [seed, epoch, start])
-        for number, rows in enumerate(ahead(windows)):
-            if number == 0 and first > start * each:
-                rows = rows.take(slice((first - start * each) * batch, None))
-            yield rows if world == 1 else _share(rows, batch, rank, world)
+        lengths = [min(each, steps - at) * share for at in range(start * each, steps, each)]
+        line = self._line(order, (rank * steps + start * each) * share)
+        seeds = [[seed, epoch, 1 + start + n, *([rank] if rank else [])] for n in range(len(lengths))]
+        for number, rows in enumerate(ahead(self._windows(line, lengths, seeds))):
+            yield rows.take(slice((first - start * each) * share, None)) if number == 0 else rows
 
     def _line(self, order: Any, skipped: int) -> Iterator[Rows]:
         """The rows of the pieces in an order, without the first ones."""
@@ -97,11 +96,11 @@ class RowStream:
             yield rows.take(slice(skipped, None))
             skipped = 0
 
-    def _windows(self, line: Iterator[Rows], lengths: list[int], seed: list[int]) -> Iterator[Rows]:
+    def _windows(self, line: Iterator[Rows], lengths: list[int], seeds: list[list[int]]) -> Iterator[Rows]:
         masked = any(self.format_.layout.blanks)
         rest: Rows | None = None
-        for number, length in enumerate(lengths):
-            place = torch.from_numpy(np.random.default_rng([*seed[:2], 1 + seed[2] + number]).permutation(length))
+        for seed, length in zip(seeds, lengths, strict=True):
+            place = torch.from_numpy(np.random.default_rng(seed).permutation(length))
             values = torch.empty(length, *self.format_.layout.shape)
             observed = torch.ones(values.shape, dtype=torch.bool) if masked else None
             have = 0
@@ -117,15 +116,6 @@ class RowStream:
                     observed[at] = rows.observed[:cut]
                 have += cut
             yield Rows(values, observed)
-
-
-def _share(rows: Rows, batch: int, rank: int, world: int) -> Rows:
-    size = batch // world
-
-    def cut(tensor: Tensor) -> Tensor:
-        return tensor.reshape(-1, batch, *tensor.shape[1:])[:, rank * size : (rank + 1) * size].flatten(0, 1)
-
-    return rows.map(cut)
 
 
 Prepared = tuple[Any, RowStream, Rows | None]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import wraps
 from typing import Any, TypeVar, cast
 
@@ -12,10 +13,11 @@ import numpy as np
 from narrows._types import Rows
 from narrows.data import PictureStream, Stream, TableStream, format_for, open_source
 from narrows.data.budget import in_words, size_in_bytes
-from narrows.data.row_stream import RowStream, prepare, prepare_pictures
+from narrows.data.row_stream import Prepared, RowStream, prepare, prepare_pictures
 from narrows.errors import InvalidData
 from narrows.estimators._choose import Choices
 from narrows.training import Training
+from narrows.training.ranks import ranks_for
 
 Method = TypeVar("Method", bound=Callable[..., Any])
 LARGEST = 256 * 256 * 4  # values of the largest image that a format chooses by itself
@@ -72,14 +74,25 @@ def prepared(X: Any, choices: Choices, training: Training, seed: int) -> tuple[A
     options: Any = choices.format or format_for(stream)
     held = training.held_out(len(stream))
     if isinstance(stream, TableStream):
-        return prepare(stream, options, choices.likelihood, seed, held)
+        return _by_one(training, stream, lambda: prepare(stream, options, choices.likelihood, seed, held))
     assert isinstance(stream, PictureStream)
     format_ = options.fit(list(stream.paths), likelihood=choices.likelihood)
     pictures = stream if stream is X else too_many(X, training.memory, format_.layout.size)
     if pictures is None:
         return None
     format_.reasons.extend(pictures.notes)
-    return prepare_pictures(pictures, format_, seed, held)
+    return _by_one(training, pictures, lambda: prepare_pictures(pictures, format_, seed, held))
+
+
+def _by_one(training: Training, stream: Stream, prepare: Callable[[], Prepared]) -> Prepared:
+    """What the first process finds in one pass over a stream, for all that train together: they need not read it."""
+
+    def found() -> tuple[Any, ...]:
+        format_, rows, validation = prepare()
+        return format_, rows.stream.left_out, rows.sample, validation
+
+    format_, left_out, sample, validation = ranks_for(training).agree(found)
+    return format_, RowStream(replace(stream, left_out=left_out), format_, sample), validation
 
 
 def streamed(method: Method) -> Method:

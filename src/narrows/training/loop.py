@@ -25,7 +25,7 @@ from narrows.training.checkpoint import (
 from narrows.training.gather import Gather
 from narrows.training.history import History
 from narrows.training.progress import Progress
-from narrows.training.ranks import ranks_for
+from narrows.training.ranks import local, ranks_for
 from narrows.training.replay import Gradients
 from narrows.training.seeds import hash_seed, same_threads, seeded
 from narrows.training.settings import Training
@@ -93,8 +93,8 @@ class Loop:
         self.watch = watch
         self.after_step = after_step
         # neither where a run is kept nor who shares its work, or how much of the data lies in memory, makes it another
-        aside = {"checkpoint": None, "checkpoint_every": 0, "verbose": None}
-        aside |= {"memory": None, "devices": None, "nodes": None}
+        aside: dict[str, Any] = {"checkpoint": None, "checkpoint_every": 0, "verbose": None}
+        aside |= {"memory": None, "devices": None, "nodes": None, "strategy": "ddp"}
         self.words = f"{words} {training.set_params(**aside)!r} {seed}"
         self.ranks = ranks_for(training)
         self.device = training.resolve_device()
@@ -154,9 +154,14 @@ class Loop:
     # --- beginning and end -----------------------------------------------------------------------------------
 
     def _begin(self, saved: tuple[dict[str, Tensor], dict[str, Any]] | None) -> None:
+        steps = list[nn.Module]()
+        for player in self.players:
+            step, player.parameters = self.ranks.wrap(player.step, player.parameters)
+            steps.append(step)
         self.optimisers = [self.training.make_optimiser(p.parameters) for p in self.players]
         self.gradients = [
-            Gradients(self.ranks.wrap(p.step), p.parameters, self._context, self.ranks) for p in self.players
+            Gradients(step, p.parameters, self._context, self.ranks)
+            for step, p in zip(steps, self.players, strict=True)
         ]
         self.precision = self.training.resolve_precision()
         self.step = 0
@@ -182,6 +187,7 @@ class Loop:
             self.history.best_epoch = int(self.history.rows[-1]["epoch"])
         for gradients in self.gradients:
             gradients.clear()
+        self.ranks.unwrap(self.module)
         self.module.eval()
 
     # --- steps -----------------------------------------------------------------------------------------------
@@ -206,9 +212,9 @@ class Loop:
             if recorded and self.sums is not None and self._record():
                 return
             self.good.take()
-            if checkpoints and time.perf_counter() - saved_at >= self.training.checkpoint_every:
-                if self.ranks.rank == 0:
-                    self._save(checkpoints)
+            waited = self.training.checkpoint_every
+            if checkpoints and self.ranks.agree(lambda: time.perf_counter() - saved_at >= waited):  # noqa: B023
+                self._save(checkpoints)
                 saved_at = time.perf_counter()
         if not self.history.rows:
             raise TrainingFailed("training diverged before the first epoch ended; try a smaller learning rate")
@@ -242,7 +248,7 @@ class Loop:
         self.step += 1
 
     def _clip(self, parameters: Sequence[Tensor], norm: float) -> None:
-        nn.utils.clip_grad_norm_(parameters, norm)
+        self.ranks.clip(parameters, norm)
 
     def _move(self, parameters: Sequence[Tensor], optimiser: Any, rate: float) -> None:
         optimiser.move(rate)
@@ -304,7 +310,7 @@ class Loop:
 
     def _healthy(self) -> bool:
         """Whether losses and weights are finite. The one place where the host waits for the device."""
-        norms = list(torch._foreach_norm([p.detach() for player in self.players for p in player.parameters]))
+        norms = list(torch._foreach_norm([local(p.detach()) for player in self.players for p in player.parameters]))
         if self.sums is not None:
             norms.append(self.sums.norm())
         return self.ranks.all(bool(torch.isfinite(torch.stack(norms)).all()))
@@ -340,7 +346,7 @@ class Loop:
         row["learning_rate"] = self.optimisers[0].param_groups[0]["lr"]
         row.update(zip(self.names, means, strict=True))
         self.module.eval()
-        with torch.no_grad():
+        with torch.no_grad(), self.ranks.whole(self.module):
             if self.validation is not None:
                 row.update({f"validation_{name}": float(value) for name, value in self._validate().items()})
             if self.watch is not None:
@@ -393,7 +399,9 @@ class Loop:
         state: dict[str, Any] = {name: getattr(self, name) for name in SCALARS + self.kept}
         state["threads"] = torch.get_num_threads()
         state["best_value"] = None if math.isinf(self.best_value) else self.best_value
-        checkpoints.save(tensors, {**state, "history": self.history.to_config()})
+        whole = self.ranks.gather(tensors)
+        if self.ranks.rank == 0:
+            checkpoints.save(whole, {**state, "history": self.history.to_config()})
 
     def _restore(self, tensors: dict[str, Tensor], state: dict[str, Any]) -> None:
         for name in SCALARS + self.kept:
@@ -401,11 +409,14 @@ class Loop:
         torch.set_num_threads(state["threads"])  # sums over other numbers of threads round differently
         self.best_value = math.inf if state["best_value"] is None else state["best_value"]
         self.history.__dict__.update(History.from_config(state["history"]).__dict__)
-        self.module.load_state_dict({n: t.to(self.device) for n, t in pick("module", tensors).items()})
-        for number, optimiser in enumerate(self.optimisers):
-            load_optimiser(optimiser, pick(f"optimiser{number}", tensors))
-        best = pick("best", tensors)
-        self.best = {n: t.to(self.device) for n, t in best.items()} if best else None
+        live = self.module.state_dict()
+        module, best = ({n: t.to(self.device) for n, t in pick(name, tensors).items()} for name in ("module", "best"))
+        self.module.load_state_dict(self.ranks.deal(module, live))
+        for number, (player, optimiser) in enumerate(zip(self.players, self.optimisers, strict=True)):
+            moments = pick(f"optimiser{number}", tensors)
+            like = {name: player.parameters[int(name.split(".")[0])] for name in moments}
+            load_optimiser(optimiser, self.ranks.deal(moments, like))
+        self.best = dict(self.ranks.deal(best, live)) if best else None
         self.sums = tensors["sums"].to(self.device) if "sums" in tensors else None
         torch.set_rng_state(tensors["random"])
         if "random_cuda" in tensors and self.device.type == "cuda":

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -26,13 +26,23 @@ class Ranks:
     size = 1
     rank = 0
 
-    def wrap(self, step: nn.Module) -> nn.Module:
-        """The step as it is called in training: gradients come back averaged over the processes."""
-        return step
+    def wrap(self, step: nn.Module, parameters: Sequence[Tensor]) -> tuple[nn.Module, list[Tensor]]:
+        """The step as it is called in training, and its parameters as they are changed.
+
+        Gradients come back averaged over the processes.
+        """
+        return step, list(parameters)
+
+    def unwrap(self, step: nn.Module) -> None:
+        """End what `wrap` began: the step is this process's own again."""
 
     def backward(self, loss: Tensor) -> None:
         """Gradients of a loss."""
         loss.backward()  # type: ignore[no-untyped-call]
+
+    def clip(self, parameters: Sequence[Tensor], norm: float) -> None:
+        """Shorten the gradient of some parameters to a norm."""
+        nn.utils.clip_grad_norm_(parameters, norm)
 
     def own(self, index: Tensor) -> Tensor:
         """This process's part of a step's rows."""
@@ -54,6 +64,18 @@ class Ranks:
         """What the first process finds, told to all: for what clocks and files say."""
         return function()
 
+    def whole(self, step: nn.Module) -> AbstractContextManager[Any]:
+        """Within it a wrapped step's weights can be used, and its buffers are the same in all processes."""
+        return nullcontext()
+
+    def gather(self, tensors: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        """Tensors whose parts lie with several processes, whole; for the first one alone."""
+        return tensors
+
+    def deal(self, tensors: Mapping[str, Tensor], like: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        """The other way round: this process's part of whole tensors, parted like others of their names."""
+        return tensors
+
 
 class Together(Ranks):
     """Processes that each hold a copy of the model and take an equal part of every batch (data parallel).
@@ -70,10 +92,10 @@ class Together(Ranks):
         self.fabric = fabric
         self.size, self.rank = int(fabric.world_size), int(fabric.global_rank)
 
-    def wrap(self, step: nn.Module) -> nn.Module:
-        """The step as it is called in training: gradients come back averaged over the processes."""
+    def wrap(self, step: nn.Module, parameters: Sequence[Tensor]) -> tuple[nn.Module, list[Tensor]]:
+        """The step as it is called in training, and its parameters."""
         # the loop owns the device: rows and module are moved there once
-        return self.fabric.setup_module(step, move_to_device=False)
+        return self.fabric.setup_module(step, move_to_device=False), list(parameters)
 
     def backward(self, loss: Tensor) -> None:
         """Gradients of a loss."""
@@ -100,6 +122,14 @@ class Together(Ranks):
         """What the first process finds, told to all: for what clocks and files say."""
         return self.fabric.broadcast(function() if self.rank == 0 else None)
 
+    @contextmanager
+    def whole(self, step: nn.Module) -> Iterator[None]:
+        """Within it the buffers of a step are their means over the processes: what follows must be the same in all."""
+        for buffer in step.buffers():
+            if buffer.is_floating_point():
+                buffer.copy_(self.mean(buffer))
+        yield
+
 
 class _SharedNoise(TorchFunctionMode):
     def __init__(self, rows: int, rank: int, size: int) -> None:
@@ -120,6 +150,12 @@ class _SharedNoise(TorchFunctionMode):
         return whole.narrow(place, self.rank * self.rows, self.rows).contiguous()
 
 
+def local(tensor: Tensor) -> Tensor:
+    """What this process holds of a tensor."""
+    own: Tensor = tensor.to_local() if hasattr(tensor, "to_local") else tensor
+    return own
+
+
 def started() -> tuple[int, int] | None:
     """Processes per node and nodes that ``torchrun`` started; None when it did not."""
     size, local = os.environ.get("WORLD_SIZE"), os.environ.get("LOCAL_WORLD_SIZE")
@@ -133,7 +169,7 @@ def rank() -> int:
     return int(os.environ.get("RANK", os.environ.get("LOCAL_RANK", "0")))
 
 
-_ranks: dict[tuple[Any, ...], Ranks] = {}
+_fabrics: dict[tuple[Any, ...], Any] = {}
 
 
 def ranks_for(training: Training) -> Ranks:
@@ -155,14 +191,19 @@ def ranks_for(training: Training) -> Ranks:
         return Ranks()
     accelerator = training.resolve_device().type
     key = (devices, nodes, accelerator)
-    if key not in _ranks:
+    if key not in _fabrics:
         try:
             from lightning_fabric import Fabric
         except ImportError as error:
             raise MissingExtra(
                 "training with several devices needs lightning-fabric: pip install 'narrows[distributed]'"
             ) from error
-        fabric = Fabric(accelerator=accelerator, devices=devices, num_nodes=nodes, strategy="ddp")
-        fabric.launch()
-        _ranks[key] = Together(fabric)
-    return _ranks[key]
+        _fabrics[key] = Fabric(accelerator=accelerator, devices=devices, num_nodes=nodes, strategy="ddp")
+        _fabrics[key].launch()
+    if training.strategy == "ddp":
+        return Together(_fabrics[key])
+    try:  # Fabric's own strategy of that name refuses CPUs; what torch offers runs on them too
+        from narrows.training.sharded import Sharded
+    except ImportError as error:
+        raise MissingExtra(f"strategy='fsdp' needs torch 2.6 or newer ({error}); or give strategy='ddp'") from error
+    return Sharded(_fabrics[key])

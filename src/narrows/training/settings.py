@@ -37,6 +37,9 @@ class Training(Part, room="training"):
             share of the CPU's cores): every one takes an equal part of every batch. None: as many as ``torchrun``
             started, else one. More than one without ``torchrun`` starts the script again for each.
         nodes: Machines that train together, each started by ``torchrun``. None: as ``torchrun`` says, else one.
+        strategy: How processes share the work: ``"ddp"``, each with a copy of the model, or ``"fsdp"``, each with a
+            part of its weights and of the optimiser's state, for models that one device cannot hold. Results are equal
+            up to rounding.
         precision: ``"float32"``, ``"bfloat16"`` (mixed precision: weights stay in float32) or ``"auto"`` (bfloat16
             where the device has matrix units for it, so results differ between machines; a resumed run stays with what
             it began with).
@@ -62,6 +65,7 @@ class Training(Part, room="training"):
     device: str = "auto"
     devices: Annotated[int, AtLeastOne] | None = None
     nodes: Annotated[int, AtLeastOne] | None = None
+    strategy: Literal["ddp", "fsdp"] = "ddp"
     precision: Literal["float32", "bfloat16", "auto"] = "float32"
     memory: int | str | None = None
     checkpoint: str | None = None

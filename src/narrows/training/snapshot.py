@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from narrows.training.checkpoint import load_optimiser, optimiser_tensors
+from narrows.training.ranks import local
 
 
 class Snapshot:
@@ -39,7 +40,7 @@ class Snapshot:
             return
         for state, copies in zip(live, self.states, strict=True):
             if state:
-                torch._foreach_copy_(list(copies.values()), list(state.values()))
+                torch._foreach_copy_([*map(local, copies.values())], [local(t.detach()) for t in state.values()])
 
     def put_back(self) -> None:
         """Make module and optimisers what they were."""

@@ -8,10 +8,21 @@ from __future__ import annotations
 
 from narrows.priors._base import CodeDistribution, Prior, PriorModule, StandardNormal, StandardNormalModule
 from narrows.priors._distributions import MixtureDistribution
+from narrows.priors._flow import Flow, FlowDistribution, FlowModule
+from narrows.priors._hierarchical import Hierarchical, HierarchicalDistribution, HierarchicalModule
+from narrows.priors._learned import LearnedMixture, LearnedMixtureModule, VampPrior, VampPriorModule
 from narrows.priors._mixture import Mixture, MixtureModule
 
 __all__ = [
     "CodeDistribution",
+    "Flow",
+    "FlowDistribution",
+    "FlowModule",
+    "Hierarchical",
+    "HierarchicalDistribution",
+    "HierarchicalModule",
+    "LearnedMixture",
+    "LearnedMixtureModule",
     "Mixture",
     "MixtureDistribution",
     "MixtureModule",
@@ -19,4 +30,6 @@ __all__ = [
     "PriorModule",
     "StandardNormal",
     "StandardNormalModule",
+    "VampPrior",
+    "VampPriorModule",
 ]

@@ -85,7 +85,7 @@ def sample(module: AutoencoderModule, n: int, seed: int, draw: bool) -> Tensor:
         ``(n, *shape)`` in scaled units.
     """
     with seeded(seed), torch.no_grad():
-        return decode(module, module.prior().sample(n).cpu(), draw=draw)
+        return decode(module, module.belief().sample(n).cpu(), draw=draw)
 
 
 def interpolate(module: AutoencoderModule, a: Rows, b: Rows, steps: int) -> Tensor:

@@ -9,7 +9,7 @@ import torch
 
 from narrows import bottlenecks
 from narrows._part import REGISTRY, Part
-from narrows.bottlenecks import Bottleneck, Gaussian, Plain
+from narrows.bottlenecks import Bottleneck, FiniteScalar, Gaussian, Plain, Quantised, QuantisingModule
 
 BOTTLENECKS = [
     Plain(3),
@@ -19,6 +19,10 @@ BOTTLENECKS = [
     Gaussian(3),
     Gaussian(1, "full"),
     Gaussian(3, "full"),
+    Quantised(3, entries=5),
+    Quantised(4, entries=6, subcodes=1, commitment=0.0),
+    FiniteScalar(3, 4),
+    FiniteScalar(2, (2, 5)),
 ]
 
 pytestmark = pytest.mark.parametrize("bottleneck", BOTTLENECKS, ids=repr)
@@ -57,6 +61,23 @@ def test_evaluation_gives_the_mean_and_no_row_depends_on_another(bottleneck):
     torch.testing.assert_close(module(phi[2:3]).z, module(phi).z[2:3])
 
 
+def test_a_cost_is_per_row_and_never_negative(bottleneck):
+    cost = bottleneck.build()(phi_for(bottleneck)).cost
+    assert cost is None or (cost.shape == (5,) and (cost >= 0).all())
+
+
+def test_snapping_changes_nothing_that_is_a_code(bottleneck):
+    module = bottleneck.build().eval()
+    z = module.mean(phi_for(bottleneck))
+    torch.testing.assert_close(module.snap(z), z)
+    if isinstance(module, QuantisingModule):
+        indices = module.indices(z)
+        assert indices.dtype == torch.int64
+        assert ((indices >= 0) & (indices < module.entries_per_subcode)).all()
+        assert torch.equal(module.lookup(indices), z)
+        assert torch.equal(module.snap(z + 1e-3), z)
+
+
 def test_codes_keep_within_bounds(bottleneck):
     low, high = bottleneck.bounds
     mean = bottleneck.build().mean(phi_for(bottleneck, rows=200))
@@ -74,6 +95,8 @@ def test_gradients_are_finite_even_far_out(bottleneck):
 
 def test_works_stacked(bottleneck):
     module = bottleneck.build()
+    if isinstance(bottleneck, Quantised):
+        module.eval()  # moving averages of several models cannot be kept in one
     phi = torch.stack([phi_for(bottleneck)] * 3)
     z = torch.func.vmap(lambda v: module(v, samples=2).z, randomness="different")(phi)
     assert z.shape == (3, 2, 5, bottleneck.size)

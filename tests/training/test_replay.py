@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 import narrows
-from narrows import Training, corruptions, likelihoods, networks
+from narrows import Training, bottlenecks, corruptions, likelihoods, networks
 from narrows._types import Rows
 from narrows.training import Loop, Player
 from narrows.training import replay as replaying
@@ -62,6 +62,8 @@ CASES = {
     "swapped": (narrows.DenoisingAutoencoder(2, network=SMALL, corruption=corruptions.RowSwap(0.2)), mixed),
     "sparse": (narrows.SparseAutoencoder(8, network=SMALL), table),
     "contractive": (narrows.ContractiveAutoencoder(2, network=SMALL), table),
+    "quantised": (narrows.Autoencoder(4, network=SMALL, bottleneck=bottlenecks.Quantised(entries=8)), table),
+    "rounded": (narrows.Autoencoder(4, network=SMALL, bottleneck=bottlenecks.FiniteScalar(levels=4)), table),
     "convolutional": (
         narrows.Autoencoder(3, network=networks.Conv(channels=(3,), normalisation="batch")),
         images,

@@ -10,6 +10,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from narrows.data.factors import FactorImages, factor_images
     from narrows.data.image import Image, ImageFormat
     from narrows.data.readers import read_table, write_table
     from narrows.data.samples import Sample, catalogue, load
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "Image": "image",
     "ImageFormat": "image",
+    "FactorImages": "factors",
     "PictureStream": "stream",
     "Sample": "samples",
     "Source": "sources",
@@ -30,6 +32,7 @@ _HOMES = {
     "TableFormat": "table",
     "TableStream": "stream",
     "catalogue": "samples",
+    "factor_images": "factors",
     "format_for": "sources",
     "format_from_config": "sources",
     "load": "samples",
@@ -41,6 +44,7 @@ _HOMES = {
 }
 
 __all__ = [
+    "FactorImages",
     "Image",
     "ImageFormat",
     "PictureStream",
@@ -51,6 +55,7 @@ __all__ = [
     "TableFormat",
     "TableStream",
     "catalogue",
+    "factor_images",
     "format_for",
     "format_from_config",
     "load",

@@ -1,8 +1,4 @@
-"""Bottlenecks: what the code may be.
-
-A bottleneck says how many numbers per row it wants from the encoder (``width``) and turns them into a
-[`Code`][narrows._types.Code].
-"""
+"""What every bottleneck is, and codes that are plain numbers or Gaussians."""
 
 from __future__ import annotations
 
@@ -50,6 +46,14 @@ class BottleneckModule(nn.Module):
     @abstractmethod
     def mean(self, phi: Tensor) -> Tensor:
         """The mean of the code, ``(B, W) -> (B, L)``; never random."""
+
+    def snap(self, z: Tensor) -> Tensor:
+        """The codes nearest to numbers ``(…, L)`` that this bottleneck can give; those themselves where all can be."""
+        return z
+
+    def watch(self, z: Tensor) -> dict[str, float]:
+        """What the history should say of the mean codes ``(B, L)`` of some rows, by name."""
+        return {}
 
 
 class Bottleneck(Part, ABC, room="bottlenecks", abstract=True):

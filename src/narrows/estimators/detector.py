@@ -20,9 +20,10 @@ from narrows.errors import DataWarning, InvalidData, InvalidParameter
 from narrows.estimators._base import BaseModel, NotFitted
 from narrows.estimators._explanation import Explanation, Floats
 from narrows.estimators._shared import check_params, describe_features, draw_seed
+from narrows.estimators._streams import fitted_format, open_data, some_of
 from narrows.networks import Network
 from narrows.tasks._twins import Twins
-from narrows.tasks.anomaly import FOLDS, Detector, discoveries, from_modules, learn_detector
+from narrows.tasks.anomaly import FOLDS, MOST, Detector, discoveries, from_modules, learn_detector
 from narrows.training import Training
 
 Rate = Annotated[float, Interval(0, 1, open_low=True, open_high=True)]
@@ -131,8 +132,9 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
         """Learn what rows are usual.
 
         Args:
-            X: n rows: array ``(n, d)`` or DataFrame (pandas, polars, pyarrow); images where ``model`` is given. Blanks
-                are NaN, None or NaT. Some rows may be strange themselves, unless ``trim=0``.
+            X: n rows: array ``(n, d)`` or DataFrame (pandas, polars, pyarrow), or the name of files; images where
+                ``model`` is given. Blanks are NaN, None or NaT. Some rows may be strange themselves, unless ``trim=0``.
+                Of files that do not fit into memory 50,000 rows are learnt from, as of any larger table.
             y: Ignored.
 
         Returns:
@@ -144,10 +146,11 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
         """
         self._check_params()
         seed = draw_seed(self.random_state)
+        X = open_data(X, None if self.training is None else self.training.memory)
         if self.model is not None:
             return self._fit_models(X, seed)
         options = self.format if isinstance(self.format, Table) else Table(scaling="standard")
-        format_ = options.fit(X)
+        format_, X = fitted_format(X, options, MOST, seed)
         rows = format_.to_rows(X)
         if len(rows) < 2:
             raise InvalidData(f"n_samples={len(rows)}: one sample is not enough to learn from; give at least 2 rows")
@@ -167,7 +170,7 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
         if model.random_state is None:
             model.set_params(random_state=seed)
         check_params(model)
-        format_, rows = model._open(X)
+        format_, rows = model._open(some_of(X, MOST, seed))
         twins = Twins.fit(rows, torch.ones(len(rows), dtype=torch.bool), FOLDS)
         fold = twins.find(rows).fold
         if twins.folds < 2:
@@ -195,7 +198,7 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
             raise InvalidParameter(f"{model!r} is no fitted narrows estimator: call its fit(X) first")
         made = cls(alarm_rate=alarm_rate)
         check_params(made)
-        rows = model._rows(X)
+        rows = model._rows(some_of(X, MOST, 0))
         if len(rows) < 2:
             raise InvalidData(f"n_samples={len(rows)}: give at least 2 rows to calibrate on")
         detector = from_modules([model.module_], rows, model.format_.layout, Twins.none())
@@ -326,20 +329,21 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
         for name, value in (("rate", rate), ("false_discovery_rate", false_discovery_rate)):
             if value is not None and not 0 < value < 1:
                 raise InvalidParameter(f"{name}={value!r}: give a number between 0 and 1, such as 0.01")
+        scores, p, trained = self._judge(X)
+        limit = self._limit(rate) if false_discovery_rate is None else found_limit(p, trained, false_discovery_rate)
+        alarms = p <= limit
+        return Assessment(scores.numpy(), p.numpy(), alarms.numpy())
+
+    def _judge(self, X: Any) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Scores, p-values and whether it is a training row, each ``(n,)``."""
         _, terms, trained = self._terms(X)
         scores = terms.sum(1)
-        p = self.detector_.p_values(scores, trained)
-        if false_discovery_rate is not None:
-            if trained.double().mean() > 0.5:
-                raise InvalidParameter(
-                    "false_discovery_rate needs rows that were not learnt from: ranks of rows among themselves say "
-                    "nothing of how many are strange; fit on rows known to be normal, or give rate"
-                )
-            alarms = discoveries(p, float(false_discovery_rate))
-        else:
-            lowest = 1 / (len(self.detector_.scores) + 1)
-            alarms = p <= max(self.alarm_rate if rate is None else rate, lowest) + 1e-12
-        return Assessment(scores.numpy(), p.numpy(), alarms.numpy())
+        return scores, self.detector_.p_values(scores, trained), trained
+
+    def _limit(self, rate: float | None) -> float:
+        """The largest p-value of an alarm."""
+        lowest = 1 / (len(self.detector_.scores) + 1)
+        return max(self.alarm_rate if rate is None else rate, lowest) + 1e-12
 
     def alarms(self, X: Any, rate: float | None = None, false_discovery_rate: float | None = None) -> Any:
         """Which rows are strange: the ``alarms`` of `assess`.
@@ -398,3 +402,23 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
         tags.input_tags.string = True
         tags.input_tags.three_d_array = self.model is not None
         return tags
+
+
+def found_limit(p: torch.Tensor, trained: torch.Tensor, false_discovery_rate: float) -> float:
+    """The largest p-value of an alarm among these, at a false-discovery rate; −1 when there is none.
+
+    Args:
+        p: ``(n,)`` p-values of all rows.
+        trained: Which of them are training rows.
+        false_discovery_rate: Share of the alarms that may be false.
+
+    Raises:
+        InvalidParameter: If most of them are training rows.
+    """
+    if trained.double().mean() > 0.5:
+        raise InvalidParameter(
+            "false_discovery_rate needs rows that were not learnt from: ranks of rows among themselves say "
+            "nothing of how many are strange; fit on rows known to be normal, or give rate"
+        )
+    alarms = discoveries(p, float(false_discovery_rate))
+    return float(p[alarms].max()) if alarms.any() else -1.0

@@ -22,8 +22,9 @@ from narrows.estimators._base import BaseModel, NotFitted
 from narrows.estimators._cells import fill_cells
 from narrows.estimators._self_test import SelfTest, run_self_test
 from narrows.estimators._shared import check_params, describe_features, draw_seed
+from narrows.estimators._streams import fitted_format, open_data, some_of
 from narrows.networks import Network
-from narrows.tasks.impute import Filler, from_module, learn_filler
+from narrows.tasks.impute import MOST_ROWS, Filler, from_module, learn_filler
 from narrows.training import Training
 
 
@@ -141,7 +142,8 @@ class Imputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         """Learn to fill blanks from a table that has some (or none) itself.
 
         Args:
-            X: n rows: array ``(n, d)`` or DataFrame (pandas, polars, pyarrow). Blanks are NaN, None or NaT.
+            X: n rows: array ``(n, d)`` or DataFrame (pandas, polars, pyarrow), or the name of files; of those that do
+                not fit into memory a part is learnt from, as of any larger table. Blanks are NaN, None or NaT.
             y: Ignored; here for scikit-learn's pipelines.
 
         Returns:
@@ -153,6 +155,7 @@ class Imputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         """
         self._check_params()
         seed = draw_seed(self.random_state)
+        X = open_data(X, None if self.training is None else self.training.memory)
         if self.model is not None:
             model = clone(self.model)
             if model.random_state is None:
@@ -161,7 +164,7 @@ class Imputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
             self._take(model, model.format_, _filler_of(model, X, seed), seed)
             return self
         options = self.format if isinstance(self.format, Table) else Table(scaling="standard")
-        format_ = options.fit(X)
+        format_, X = fitted_format(X, options, MOST_ROWS, seed)
         rows = format_.to_rows(X)
         if len(rows) < 2:
             raise InvalidData(f"n_samples={len(rows)}: one sample is not enough to learn from; give at least 2 rows")
@@ -312,4 +315,4 @@ class Imputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
 def _filler_of(model: BaseModel, X: Any, seed: int) -> Filler:
     if len(model.format_.layout.shape) != 1:
         raise InvalidParameter(f"{type(model).__name__} was fitted on images, and blanks are filled in tables")
-    return from_module(model.module_, model.format_.to_rows(X), seed)
+    return from_module(model.module_, model.format_.to_rows(some_of(X, MOST_ROWS, seed)), seed)

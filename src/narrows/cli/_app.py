@@ -455,13 +455,16 @@ def generate(
     sql: Sql = None,
     epochs: Annotated[int | None, typer.Option(min=1, metavar="N", help="Passes over the rows, at most.")] = None,
     time_budget: Annotated[str | None, typer.Option(metavar="TIME", help="90s, 5m: training at most.")] = None,
+    memory: Memory = None,
     json: Json = False,
 ) -> None:
     """Write made-up rows of a table, under conditions if asked for, and say how good they are."""
     from narrows.cli import _generate, _words
 
     seconds = _words.seconds(time_budget)
-    request = _generate.Request(source, out, number, where, balance, seed, against, target, save, sql, epochs, seconds)
+    request = _generate.Request(
+        source, out, number, where, balance, seed, against, target, save, sql, epochs, seconds, memory
+    )
     _generate.generate(request, Output(json))
 
 
@@ -492,12 +495,16 @@ def detect(
     save: Annotated[str | None, typer.Option(metavar="DIR", help="Keep the detector.")] = None,
     seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Equal seeds give equal scores.")] = 0,
     sql: Sql = None,
+    memory: Memory = None,
+    engine: Engine = "local",
     json: Json = False,
 ) -> None:
     """Find the strange rows of a table: scores, p-values, alarms at a rate you choose, and which cells are to blame."""
     from narrows.cli import _detect
 
-    request = _detect.Request(source, out, train, model, alarm_rate, fdr, trim, with_rows, seed, save, sql)
+    request = _detect.Request(
+        source, out, train, model, alarm_rate, fdr, trim, with_rows, seed, save, sql, memory, engine
+    )
     _detect.detect(request, Output(json))
 
 
@@ -547,12 +554,13 @@ def impute(
         bool, typer.Option("--self-test/--no-self-test", help="Hide a tenth of the observed cells and compare.")
     ] = True,
     sql: Sql = None,
+    memory: Memory = None,
     json: Json = False,
 ) -> None:
     """Fill the blanks of a table, and say how well its own hidden cells were filled."""
     from narrows.cli import _impute
 
-    _impute.impute(_impute.Request(source, out, model, draws, seed, test, sql), Output(json))
+    _impute.impute(_impute.Request(source, out, model, draws, seed, test, sql, memory), Output(json))
 
 
 @data_app.command("list")

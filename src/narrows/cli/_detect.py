@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from narrows.cli import _engine, _stream
 from narrows.cli._output import Output
 from narrows.errors import InvalidParameter
 
@@ -30,40 +31,74 @@ class Request:
     seed: int = 0
     save: str | None = None
     sql: str | None = None
+    memory: str | None = None
+    engine: str = _engine.LOCAL
 
 
 def detect(request: Request, output: Output) -> None:
     """Score every row of a source; tell of the strangest, write all."""
-    from narrows.data import open_source
-    from narrows.data.split import take
+    from narrows.data import Stream
 
     _check(request)
-    source = open_source(request.source, sql=request.sql)
-    detector = _detector(request, source)
+    source = _open(request, request.source, request.sql)
+    detector, saved = _detector(request, source)
+    judge = _judge_stream if isinstance(source.data, Stream) else _judge
+    told, found, reasons, (rows, alarms) = judge(request, source, detector, saved)
+    scores, p, _ = found
+    _tell(detector, source, told[:SHOWN], found, reasons, output)
+    rate = request.alarm_rate or detector.alarm_rate
+    chance = f"false-discovery rate of {request.fdr:g}" if request.fdr else f"false-alarm rate of {rate:g}"
+    line = f"{alarms:,} of {rows:,} rows are alarms at a {chance}"
+    if request.out is not None:
+        line = f"{line} → {request.out}"
+    if request.save is not None:
+        detector.save(request.save)
+        line = f"{line}; detector → {request.save}"
+    facts = {"rows": rows, "alarms": alarms, "alarm_rate": rate, "fdr": request.fdr}
+    strangest = [
+        {"row": int(r), "score": float(scores[r]), "p_value": float(p[r]), "reason": reasons.get(int(r))}
+        for r in told[:SHOWN]
+    ]
+    output.result({**facts, "out": request.out, "assumed": detector.reasons_, "strangest": strangest}, line)
+
+
+def _judge(request: Request, source: Any, detector: Any, saved: str | None) -> tuple[Any, ...]:
+    """Places of the strangest rows; scores, p-values and alarms of all; reasons by place; how many rows and alarms."""
+    from narrows.data.split import take
+
     scores, p, alarms = detector.assess(source.data, request.alarm_rate, request.fdr)
     order = np.argsort(-scores, kind="stable")
     told = order[: max(min(SHOWN, len(order)), min(int(alarms.sum()), EXPLAINED))]
     explained = detector.explain(take(source.data, told))
     reasons = {int(row): explained.sentence(i) for i, row in enumerate(told)} if source.kind == "table" else {}
-    _tell(detector, source, told[:SHOWN], (scores, p, alarms), reasons, output)
-    rate = request.alarm_rate or detector.alarm_rate
-    chance = f"false-discovery rate of {request.fdr:g}" if request.fdr else f"false-alarm rate of {rate:g}"
-    line = f"{int(alarms.sum()):,} of {len(scores):,} rows are alarms at a {chance}"
     if request.out is not None:
         _write(request.out, request.with_rows, source, (scores, p, alarms), reasons)
-        line = f"{line} → {request.out}"
-    if request.save is not None:
-        detector.save(request.save)
-        line = f"{line}; detector → {request.save}"
-    found = {"rows": len(scores), "alarms": int(alarms.sum()), "alarm_rate": rate, "fdr": request.fdr}
-    strangest = [
-        {"row": int(r), "score": float(scores[r]), "p_value": float(p[r]), "reason": reasons.get(int(r))}
-        for r in told[:SHOWN]
-    ]
-    output.result({**found, "out": request.out, "assumed": detector.reasons_, "strangest": strangest}, line)
+    return told, (scores, p, alarms), reasons, (len(scores), int(alarms.sum()))
+
+
+def _judge_stream(request: Request, source: Any, detector: Any, saved: str | None) -> tuple[Any, ...]:
+    """The same, piece by piece; scores, p-values and alarms are those of the strangest rows, by their places."""
+    from narrows.cli._detect_stream import judge
+
+    if request.out is not None:
+        _stream.check_ending(request.out)
+    if request.with_rows and source.kind != "table":
+        raise InvalidParameter("--with-rows needs a table with named columns: give a .csv or .parquet file")
+    return judge(request, source, detector, saved, EXPLAINED, SHOWN)
+
+
+def _open(request: Request, name: str, sql: str | None = None) -> Any:
+    from narrows.data import open_source
+
+    far = request.engine != _engine.LOCAL
+    source = open_source(name, sql=sql, memory=_stream.budget(request.memory), stream=far)
+    if far and name == request.source:
+        _engine.check_pieces(source.data, name, request.engine)
+    return source
 
 
 def _check(request: Request) -> None:
+    _engine.check(request.engine)
     if request.out is not None and Path(request.out).suffix.lower() not in (".csv", ".parquet", ".json"):
         raise InvalidParameter(f"--out {request.out!r}: end the name in .csv, .parquet or .json")
     if request.alarm_rate is not None and request.fdr is not None:
@@ -72,20 +107,20 @@ def _check(request: Request) -> None:
         raise InvalidParameter("--trim goes without --train: rows named by --train are taken to be normal")
 
 
-def _detector(request: Request, source: Any) -> Any:
-    from narrows.data import open_source
+def _detector(request: Request, source: Any) -> tuple[Any, str | None]:
+    """The detector, and the folder that it was loaded from, if it was."""
     from narrows.estimators import AnomalyDetector, BaseModel, load
 
-    clean = None if request.train is None else open_source(request.train).data
+    clean = None if request.train is None else _open(request, request.train).data
     if request.model is not None:
         found = load(request.model)
         if isinstance(found, AnomalyDetector):
             if clean is not None:
                 raise InvalidParameter(f"{request.model!r} is a detector already: leave --train out")
-            return found
+            return found, request.model
         if not isinstance(found, BaseModel):
             raise InvalidParameter(f"{request.model!r} holds a {type(found).__name__}, which cannot judge rows")
-        return AnomalyDetector.from_model(found, source.data if clean is None else clean)
+        return AnomalyDetector.from_model(found, source.data if clean is None else clean), None
     if source.kind != "table":
         raise InvalidParameter(
             f"{request.source!r} holds {source.kind}: fit a model of them first (narrows fit …), and name it by --model"
@@ -94,7 +129,7 @@ def _detector(request: Request, source: Any) -> Any:
     detector = AnomalyDetector(trim=trim, random_state=request.seed)
     if request.alarm_rate is not None:
         detector.set_params(alarm_rate=request.alarm_rate)
-    return detector.fit(source.data if clean is None else clean)
+    return detector.fit(source.data if clean is None else clean), None
 
 
 def _tell(

@@ -29,6 +29,17 @@ def check(engine: str) -> None:
             raise MissingExtra("--engine ray needs Ray: pip install 'narrows[ray]'") from error
 
 
+def check_pieces(data: Any, source: str, engine: str) -> None:
+    """Raise unless data can be read piece by piece."""
+    from narrows.data import Stream
+
+    if not isinstance(data, Stream):
+        raise InvalidParameter(
+            f"--engine {engine}: {source!r} cannot be read piece by piece: give Parquet, CSV or JSON files, or image "
+            "files; or --engine local"
+        )
+
+
 def parts(folder: str, model: Any, stream: Stream, work: Work, engine: str) -> Iterator[Any]:
     """What a model makes of every piece, in their order.
 

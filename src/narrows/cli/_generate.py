@@ -12,6 +12,7 @@ from narrows.cli._output import Output
 from narrows.errors import InvalidParameter
 
 HELD_OUT = 0.1
+CELL = 256  # bytes that a cell may come to take while a table is learnt and compared
 FEW = 20  # kinds of a column that a model can be asked to predict
 SAMPLED = 10_000  # rows made up to compare groups' shares
 ENOUGH = 500  # rows that can be measured; of fewer a report is noise
@@ -33,6 +34,7 @@ class Request:
     sql: str | None = None
     epochs: int | None = None
     time_budget: float | None = None
+    memory: str | None = None
 
 
 def generate(request: Request, output: Output) -> None:
@@ -40,9 +42,9 @@ def generate(request: Request, output: Output) -> None:
     _check(request)
     if _is_model(request.source):
         synthesizer = _load(request.source)
-        parts = None if request.against is None else _halves(request.against, None, request.seed)
+        parts = None if request.against is None else _halves(request.against, None, request)
     else:
-        parts = _halves(request.source, request.sql, request.seed)
+        parts = _halves(request.source, request.sql, request)
         synthesizer = _fit(request, parts[0])
     many = request.number > _stream.PART
     if many:
@@ -97,15 +99,31 @@ def _load(folder: str) -> Any:
     return model if isinstance(model, Synthesizer) else Synthesizer.from_model(model)
 
 
-def _halves(source: str, sql: str | None, seed: int) -> tuple[Any, Any]:
-    from narrows.data import open_source
+def _halves(source: str, sql: str | None, request: Request) -> tuple[Any, Any]:
+    from narrows.data import Stream, open_source
     from narrows.data.split import count, hold_out, take
 
-    found = open_source(source, sql=sql)
+    found = open_source(source, sql=sql, memory=_stream.budget(request.memory))
     if found.kind != "table":
         raise InvalidParameter(f"{source!r} holds images; narrows generate makes up rows of tables")
-    train, held = hold_out(count(found.data), seed, HELD_OUT)
+    if isinstance(found.data, Stream):
+        return _parts_of(found.data, request.seed)
+    train, held = hold_out(count(found.data), request.seed, HELD_OUT)
     return take(found.data, train), take(found.data, held)
+
+
+def _parts_of(stream: Any, seed: int) -> tuple[Any, Any]:
+    """Rows of a stream to learn from and to hold out, chosen by chance: as many as the budget allows."""
+    from narrows.data.stream import Rule
+
+    total, most = len(stream), stream.memory // (CELL * len(stream.column_names))
+    hold, some = Rule(2 * seed, min(HELD_OUT, HELD_OUT * most / total)), Rule(2 * seed + 1, min(1.0, most / total))
+    held, train = stream.pick([hold, lambda places: some(places) & ~hold(places)])
+    if train is None or held is None:
+        raise InvalidParameter(f"{stream.name} has too few rows ({total:,}) to be read piece by piece")
+    for note in (*stream.notes, f"learnt from {train.num_rows:,} of {total:,} rows, chosen by chance"):
+        say(f"note: {note}")
+    return train, held
 
 
 def _fit(request: Request, train: Any) -> Any:

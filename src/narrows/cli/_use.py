@@ -197,11 +197,8 @@ def _rows(model: Any, wanted: Wanted) -> tuple[Any, list[str] | None]:
         from narrows.estimators._streams import too_many
 
         data = too_many(data, 1 if all_in_pieces else memory, model.format_.layout.size) or data
-    if all_in_pieces and not _streams(data):
-        raise InvalidParameter(
-            f"--engine {wanted.engine}: {wanted.source!r} cannot be read piece by piece: give Parquet, CSV or JSON "
-            "files, or image files; or --engine local"
-        )
+    if all_in_pieces:
+        _engine.check_pieces(data, str(wanted.source), wanted.engine)
     if _streams(data):
         for note in data.notes:
             say(f"note: {note}")

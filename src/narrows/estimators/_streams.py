@@ -14,6 +14,8 @@ from narrows._types import Rows
 from narrows.data import PictureStream, Stream, TableStream, format_for, open_source
 from narrows.data.budget import in_words, size_in_bytes
 from narrows.data.row_stream import Prepared, RowStream, prepare, prepare_pictures
+from narrows.data.stream import Rule
+from narrows.data.summaries import TableFitter
 from narrows.errors import InvalidData
 from narrows.estimators._choose import Choices
 from narrows.training import Training
@@ -93,6 +95,33 @@ def _by_one(training: Training, stream: Stream, prepare: Callable[[], Prepared])
 
     format_, left_out, sample, validation = ranks_for(training).agree(found)
     return format_, RowStream(replace(stream, left_out=left_out), format_, sample), validation
+
+
+def some_of(X: Any, most: int, seed: int) -> Any:
+    """Rows as they are; of a stream about ``most``, chosen by chance."""
+    return X.pick([_share(X, most, seed)])[0] if isinstance(X, Stream) else X
+
+
+def fitted_format(X: Any, options: Any, most: int, seed: int) -> tuple[Any, Any]:
+    """A format fitted to all rows, and the rows to learn from: of a stream about ``most``, found in the same pass.
+
+    Args:
+        X: Rows, or a stream of a table.
+        options: The `Table` with its options.
+        most: How many rows to learn from.
+        seed: Fixes which.
+    """
+    if not isinstance(X, TableStream):
+        return options.fit(X), X
+    fit = TableFitter(options, X.schema, X.notes)
+    (rows,) = X.pick([_share(X, most, seed)], see=fit.add)
+    if rows is None:
+        raise InvalidData(f"{X.name} has too few rows ({len(X)}) to be read piece by piece: give more")
+    return fit.finish(rows), rows
+
+
+def _share(X: Stream, most: int, seed: int) -> Rule:
+    return Rule(2 * seed + 1, min(1.0, most / max(1, len(X))))
 
 
 def streamed(method: Method) -> Method:

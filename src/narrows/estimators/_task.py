@@ -15,6 +15,7 @@ from narrows.data import Table
 from narrows.errors import InvalidData, InvalidParameter
 from narrows.estimators._base import BaseModel, NotFitted
 from narrows.estimators._shared import check_params
+from narrows.estimators._streams import fitted_format
 from narrows.training import Training
 
 
@@ -82,10 +83,10 @@ class TaskEstimator(BaseEstimator):
 
     # --- rows ------------------------------------------------------------------------------------------------
 
-    def _open(self, X: Any) -> tuple[Any, Rows]:
-        """The fitted format, standardised unless told otherwise, and the rows, at least two."""
+    def _open(self, X: Any, most: int, seed: int) -> tuple[Any, Rows]:
+        """The fitted format, standardised unless told otherwise, and at least two rows; of a stream about ``most``."""
         options = self.get_params(deep=False).get("format") or Table(scaling="standard")
-        format_ = options.fit(X)
+        format_, X = fitted_format(X, options, most, seed)
         rows = format_.to_rows(X)
         if len(rows) < 2:
             raise InvalidData(f"n_samples={len(rows)}: one sample is not enough to learn from; give at least 2 rows")

@@ -17,10 +17,11 @@ from narrows.errors import DataWarning, InvalidData, InvalidParameter
 from narrows.estimators._base import BaseModel
 from narrows.estimators._explanation import Explanation, Floats
 from narrows.estimators._shared import check_params, describe_features, draw_seed
+from narrows.estimators._streams import open_data, some_of
 from narrows.estimators._task import TaskEstimator, fitted_model
 from narrows.networks import Network
 from narrows.tasks._twins import Found, Twins
-from narrows.tasks.anomaly import FOLDS, Detector, discoveries, from_modules, learn_detector
+from narrows.tasks.anomaly import FOLDS, MOST, Detector, discoveries, from_modules, learn_detector
 from narrows.training import Training
 
 Rate = Annotated[float, Interval(0, 1, open_low=True, open_high=True)]
@@ -126,8 +127,9 @@ class AnomalyDetector(OutlierMixin, TaskEstimator):
         """Learn what rows are usual.
 
         Args:
-            X: n rows: array ``(n, d)`` or DataFrame (pandas, polars, pyarrow); images where ``model`` is given. Blanks
-                are NaN, None or NaT. Some rows may be strange themselves, unless ``trim=0``.
+            X: n rows: array ``(n, d)`` or DataFrame (pandas, polars, pyarrow), or the name of files; images where
+                ``model`` is given. Blanks are NaN, None or NaT. Some rows may be strange themselves, unless ``trim=0``.
+                Of files that do not fit into memory 50,000 rows are learnt from, as of any larger table.
             y: Ignored.
 
         Returns:
@@ -139,9 +141,10 @@ class AnomalyDetector(OutlierMixin, TaskEstimator):
         """
         self._check_params()
         seed = draw_seed(self.random_state)
+        X = open_data(X, None if self.training is None else self.training.memory)
         if self.model is not None:
             return self._fit_models(X, seed)
-        format_, rows = self._open(X)
+        format_, rows = self._open(X, MOST, seed)
         detector = learn_detector(
             rows,
             format_.layout,
@@ -158,7 +161,7 @@ class AnomalyDetector(OutlierMixin, TaskEstimator):
         if model.random_state is None:
             model.set_params(random_state=seed)
         check_params(model)
-        format_, rows = model._open(X)
+        format_, rows = model._open(some_of(X, MOST, seed))
         twins = Twins.fit(rows, torch.ones(len(rows), dtype=torch.bool), FOLDS)
         fold = twins.find(rows).fold
         if twins.folds < 2:
@@ -184,7 +187,7 @@ class AnomalyDetector(OutlierMixin, TaskEstimator):
         """
         made = cls(alarm_rate=alarm_rate)
         made._check_params()
-        rows = fitted_model(model)._rows(X)
+        rows = fitted_model(model)._rows(some_of(X, MOST, 0))
         if len(rows) < 2:
             raise InvalidData(f"n_samples={len(rows)}: give at least 2 rows to calibrate on")
         detector = from_modules([model.module_], rows, model.format_.layout, Twins.none())
@@ -298,20 +301,20 @@ class AnomalyDetector(OutlierMixin, TaskEstimator):
         for name, value in (("rate", rate), ("false_discovery_rate", false_discovery_rate)):
             if value is not None and not 0 < value < 1:
                 raise InvalidParameter(f"{name}={value!r}: give a number between 0 and 1, such as 0.01")
+        scores, p, known = self._judge(X)
+        limit = self._limit(rate) if false_discovery_rate is None else found_limit(p, known, false_discovery_rate)
+        return Assessment(scores.numpy(), p.numpy(), (p <= limit).numpy())
+
+    def _judge(self, X: Any) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Scores, p-values and whether it is a training row, each ``(n,)``."""
         _, terms, found = self._judged(X)
         scores = terms.sum(1)
-        p = self.detector_.p_values(scores, found.known)
-        if false_discovery_rate is not None:
-            if found.known.double().mean() > 0.5:
-                raise InvalidParameter(
-                    "false_discovery_rate needs rows that were not learnt from: ranks of rows among themselves say "
-                    "nothing of how many are strange; fit on rows known to be normal, or give rate"
-                )
-            alarms = discoveries(p, float(false_discovery_rate))
-        else:
-            lowest = 1 / (len(self.detector_.scores) + 1)
-            alarms = p <= max(self.alarm_rate if rate is None else rate, lowest) + 1e-12
-        return Assessment(scores.numpy(), p.numpy(), alarms.numpy())
+        return scores, self.detector_.p_values(scores, found.known), found.known
+
+    def _limit(self, rate: float | None) -> float:
+        """The largest p-value of an alarm."""
+        lowest = 1 / (len(self.detector_.scores) + 1)
+        return max(self.alarm_rate if rate is None else rate, lowest) + 1e-12
 
     def alarms(self, X: Any, rate: float | None = None, false_discovery_rate: float | None = None) -> Any:
         """Which rows are strange: the ``alarms`` of `assess`.
@@ -352,3 +355,23 @@ class AnomalyDetector(OutlierMixin, TaskEstimator):
         tags = super().__sklearn_tags__()
         tags.input_tags.three_d_array = self.model is not None
         return tags
+
+
+def found_limit(p: torch.Tensor, trained: torch.Tensor, false_discovery_rate: float) -> float:
+    """The largest p-value of an alarm among these, at a false-discovery rate; −1 when there is none.
+
+    Args:
+        p: ``(n,)`` p-values of all rows.
+        trained: Which of them are training rows.
+        false_discovery_rate: Share of the alarms that may be false.
+
+    Raises:
+        InvalidParameter: If most of them are training rows.
+    """
+    if trained.double().mean() > 0.5:
+        raise InvalidParameter(
+            "false_discovery_rate needs rows that were not learnt from: ranks of rows among themselves say "
+            "nothing of how many are strange; fit on rows known to be normal, or give rate"
+        )
+    alarms = discoveries(p, float(false_discovery_rate))
+    return float(p[alarms].max()) if alarms.any() else -1.0

@@ -18,9 +18,10 @@ from narrows.estimators._base import BaseModel
 from narrows.estimators._cells import fill_cells
 from narrows.estimators._self_test import SelfTest, run_self_test
 from narrows.estimators._shared import describe_features, draw_seed
+from narrows.estimators._streams import open_data, some_of
 from narrows.estimators._task import TaskEstimator, fitted_model
 from narrows.networks import Network
-from narrows.tasks.impute import Filler, from_module, learn_filler
+from narrows.tasks.impute import MOST_ROWS, Filler, from_module, learn_filler
 from narrows.training import Training
 
 
@@ -93,7 +94,8 @@ class Imputer(OneToOneFeatureMixin, TransformerMixin, TaskEstimator):
         """Learn to fill blanks from a table that has some (or none) itself.
 
         Args:
-            X: n rows: array ``(n, d)`` or DataFrame (pandas, polars, pyarrow). Blanks are NaN, None or NaT.
+            X: n rows: array ``(n, d)`` or DataFrame (pandas, polars, pyarrow), or the name of files; of those that do
+                not fit into memory a part is learnt from, as of any larger table. Blanks are NaN, None or NaT.
             y: Ignored; here for scikit-learn's pipelines.
 
         Returns:
@@ -105,13 +107,14 @@ class Imputer(OneToOneFeatureMixin, TransformerMixin, TaskEstimator):
         """
         self._check_params()
         seed = draw_seed(self.random_state)
+        X = open_data(X, None if self.training is None else self.training.memory)
         if self.model is not None:
             model = clone(self.model)
             if model.random_state is None:
                 model.set_params(random_state=seed)
             model.fit(X)
             return self._take(model, model.format_, _filler_of(model, X, seed), seed)
-        format_, rows = self._open(X)
+        format_, rows = self._open(X, MOST_ROWS, seed)
         filler = learn_filler(
             rows, format_.layout, members=self.members, network=self.network, training=self.training, seed=seed
         )
@@ -232,4 +235,4 @@ class Imputer(OneToOneFeatureMixin, TransformerMixin, TaskEstimator):
 def _filler_of(model: BaseModel, X: Any, seed: int) -> Filler:
     if len(model.format_.layout.shape) != 1:
         raise InvalidParameter(f"{type(model).__name__} was fitted on images, and blanks are filled in tables")
-    return from_module(model.module_, model.format_.to_rows(X), seed)
+    return from_module(model.module_, model.format_.to_rows(some_of(X, MOST_ROWS, seed)), seed)

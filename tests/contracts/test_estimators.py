@@ -28,6 +28,9 @@ ESTIMATORS = [
     narrows.ContractiveAutoencoder,
     narrows.DenoisingAutoencoder,
     narrows.VariationalAutoencoder,
+    narrows.QuantisedAutoencoder,
+    narrows.WassersteinAutoencoder,
+    narrows.AdversarialAutoencoder,
 ]
 
 
@@ -61,6 +64,7 @@ def fitted(request):
         "SparseAutoencoder": {"target": 0.5, "weight": 0.1},
         "ContractiveAutoencoder": {"weight": 1e-3},
         "DenoisingAutoencoder": {"corruption": narrows.corruptions.Gaussian(0.1)},
+        "QuantisedAutoencoder": {"bottleneck": bottlenecks.Quantised(entries=64, subcodes=2)},
     }
     model = request.param(**settings, **milder.get(request.param.__name__, {}))
     return model.fit(curved())

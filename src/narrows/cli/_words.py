@@ -17,6 +17,9 @@ MODELS: dict[str, tuple[str, ...]] = {
     "contractive": ("ContractiveAutoencoder", "cae"),
     "denoising": ("DenoisingAutoencoder", "dae"),
     "variational": ("VariationalAutoencoder", "vae"),
+    "quantised": ("QuantisedAutoencoder", "vq"),
+    "wasserstein": ("WassersteinAutoencoder", "wae"),
+    "adversarial": ("AdversarialAutoencoder", "aae"),
 }
 
 

@@ -13,9 +13,12 @@ from narrows.estimators.autoencoder import (
 from narrows.estimators.detector import AnomalyDetector
 from narrows.estimators.ensemble import Ensemble
 from narrows.estimators.imputer import Imputer
+from narrows.estimators.matching import AdversarialAutoencoder, WassersteinAutoencoder
+from narrows.estimators.quantised import QuantisedAutoencoder
 from narrows.estimators.synthesizer import Synthesizer
 
 __all__ = [
+    "AdversarialAutoencoder",
     "AnomalyDetector",
     "Autoencoder",
     "BaseAutoencoder",
@@ -25,8 +28,10 @@ __all__ = [
     "Ensemble",
     "Imputer",
     "NotFitted",
+    "QuantisedAutoencoder",
     "SparseAutoencoder",
     "Synthesizer",
     "VariationalAutoencoder",
+    "WassersteinAutoencoder",
     "load",
 ]

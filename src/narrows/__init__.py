@@ -13,30 +13,36 @@ from narrows._version import __version__
 
 if TYPE_CHECKING:
     from narrows.estimators import (
+        AdversarialAutoencoder,
         AnomalyDetector,
         Autoencoder,
         ContractiveAutoencoder,
         DenoisingAutoencoder,
         Ensemble,
         Imputer,
+        QuantisedAutoencoder,
         SparseAutoencoder,
         Synthesizer,
         VariationalAutoencoder,
+        WassersteinAutoencoder,
         load,
     )
     from narrows.training import Training
 
 _HOMES = {
+    "AdversarialAutoencoder": "estimators",
     "AnomalyDetector": "estimators",
     "Autoencoder": "estimators",
     "ContractiveAutoencoder": "estimators",
     "DenoisingAutoencoder": "estimators",
     "Ensemble": "estimators",
     "Imputer": "estimators",
+    "QuantisedAutoencoder": "estimators",
     "SparseAutoencoder": "estimators",
     "Synthesizer": "estimators",
     "Training": "training",
     "VariationalAutoencoder": "estimators",
+    "WassersteinAutoencoder": "estimators",
     "load": "estimators",
 }
 
@@ -58,16 +64,19 @@ _ROOMS = (
 )
 
 __all__ = [
+    "AdversarialAutoencoder",
     "AnomalyDetector",
     "Autoencoder",
     "ContractiveAutoencoder",
     "DenoisingAutoencoder",
     "Ensemble",
     "Imputer",
+    "QuantisedAutoencoder",
     "SparseAutoencoder",
     "Synthesizer",
     "Training",
     "VariationalAutoencoder",
+    "WassersteinAutoencoder",
     "__version__",
     "load",
 ]

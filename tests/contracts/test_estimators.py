@@ -20,7 +20,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 import narrows
 from narrows import Training, bottlenecks, likelihoods, networks, objectives, penalties, priors
 from narrows.errors import InvalidData, InvalidParameter, NarrowsError
-from narrows.estimators import BaseModel
+from narrows.estimators import BaseAutoencoder
 
 ESTIMATORS = [
     narrows.Autoencoder,
@@ -28,6 +28,9 @@ ESTIMATORS = [
     narrows.ContractiveAutoencoder,
     narrows.DenoisingAutoencoder,
     narrows.VariationalAutoencoder,
+    narrows.QuantisedAutoencoder,
+    narrows.WassersteinAutoencoder,
+    narrows.AdversarialAutoencoder,
 ]
 
 
@@ -37,7 +40,7 @@ def test_scikit_learns_contract(estimator, check):
 
 
 def test_every_estimator_is_listed():
-    assert {c for c in BaseModel.__subclasses__() if c.__module__.startswith("narrows")} == set(ESTIMATORS)
+    assert {c for c in BaseAutoencoder.__subclasses__() if c.__module__.startswith("narrows")} == set(ESTIMATORS)
 
 
 def curved(n: int = 400, seed: int = 0) -> np.ndarray:
@@ -61,6 +64,7 @@ def fitted(request):
         "SparseAutoencoder": {"target": 0.5, "weight": 0.1},
         "ContractiveAutoencoder": {"weight": 1e-3},
         "DenoisingAutoencoder": {"corruption": narrows.corruptions.Gaussian(0.1)},
+        "QuantisedAutoencoder": {"bottleneck": bottlenecks.Quantised(entries=64, subcodes=2)},
     }
     model = request.param(**settings, **milder.get(request.param.__name__, {}))
     return model.fit(curved())

@@ -109,7 +109,7 @@ def _check(request: Request) -> None:
 
 def _detector(request: Request, source: Any) -> tuple[Any, str | None]:
     """The detector, and the folder that it was loaded from, if it was."""
-    from narrows.estimators import AnomalyDetector, BaseModel, load
+    from narrows.estimators import AnomalyDetector, BaseAutoencoder, load
 
     clean = None if request.train is None else _open(request, request.train).data
     if request.model is not None:
@@ -118,7 +118,7 @@ def _detector(request: Request, source: Any) -> tuple[Any, str | None]:
             if clean is not None:
                 raise InvalidParameter(f"{request.model!r} is a detector already: leave --train out")
             return found, request.model
-        if not isinstance(found, BaseModel):
+        if not isinstance(found, BaseAutoencoder):
             raise InvalidParameter(f"{request.model!r} holds a {type(found).__name__}, which cannot judge rows")
         return AnomalyDetector.from_model(found, source.data if clean is None else clean), None
     if source.kind != "table":

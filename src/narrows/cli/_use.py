@@ -37,7 +37,7 @@ class Wanted:
 
 def encode(wanted: Wanted, output: Output) -> None:
     """Write the code of every row."""
-    model = _load(wanted)
+    model = _load(wanted, "transform")
     data, names = _rows(model, wanted)
     size = model.module_.code_size
     if _streams(data):
@@ -51,7 +51,7 @@ def encode(wanted: Wanted, output: Output) -> None:
 
 def score(wanted: Wanted, output: Output) -> None:
     """Write how well every row is reconstructed, as log p(x|z)."""
-    model = _load(wanted)
+    model = _load(wanted, "score_samples")
     data, names = _rows(model, wanted)
     if _streams(data):
         rows = _stream.write_parts(_engine.parts(wanted.model, model, data, scores_of, wanted.engine), wanted.out)
@@ -67,14 +67,14 @@ def score(wanted: Wanted, output: Output) -> None:
 
 def decode(wanted: Wanted, output: Output) -> None:
     """Write the row of every code."""
-    model = _load(wanted)
+    model = _load(wanted, "inverse_transform")
     codes = _write.read_codes(str(wanted.source))
     _written(model, model.inverse_transform(codes), wanted, output)
 
 
 def reconstruct(wanted: Wanted, output: Output) -> None:
     """Write every row after it was narrowed to its code and widened again."""
-    model = _load(wanted)
+    model = _load(wanted, "reconstruct")
     data, names = _rows(model, wanted)
     if _streams(data) and not is_images(model):
         _written_in_parts(_engine.parts(wanted.model, model, data, reconstructed, wanted.engine), wanted, output)
@@ -84,7 +84,7 @@ def reconstruct(wanted: Wanted, output: Output) -> None:
 
 def denoise(wanted: Wanted, output: Output) -> None:
     """Write every row with its noise taken out."""
-    model = _load(wanted)
+    model = _load(wanted, "denoise")
     if model.choices_.corruption is None:
         say("note: this model was not trained to denoise, only to reconstruct: fit one with --model denoising")
     data, names = _rows(model, wanted)
@@ -108,7 +108,7 @@ def interpolate(wanted: Wanted, start: int, end: int, steps: int, output: Output
     """Write rows on the way from one row to another."""
     from narrows.data.split import count, take
 
-    model = _load(wanted)
+    model = _load(wanted, "interpolate")
     data, _ = _rows(model, wanted)
     rows = count(data)
     for option, place in (("--from", start), ("--to", end)):
@@ -122,7 +122,7 @@ def export(wanted: Wanted, output: Output) -> None:
     """Write encoder and decoder as ONNX."""
     import logging
 
-    model = _load(wanted)
+    model = _load(wanted, "to_onnx")
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # it lists libraries that nobody asked for
     folder = model.to_onnx(wanted.out)
     found = sorted(p.name for p in folder.glob("*.onnx"))
@@ -160,7 +160,8 @@ def _names(piece: Any) -> list[str] | None:
 # --- in and out ----------------------------------------------------------------------------------------------
 
 
-def _load(wanted: Wanted) -> Any:
+def _load(wanted: Wanted, method: str = "sample") -> Any:
+    """The model, which must be able to do something."""
     from narrows._saved import describe
 
     _engine.check(wanted.engine)
@@ -169,7 +170,12 @@ def _load(wanted: Wanted) -> Any:
         raise InvalidParameter(f"{wanted.model!r} holds {TASKS[content['estimator']]}")
     from narrows.estimators import load
 
-    return load(wanted.model)
+    model = load(wanted.model)
+    if not hasattr(model, method):
+        raise InvalidParameter(
+            f"{wanted.model!r} holds a {kind}, which cannot do this: it makes rows, with narrows generate"
+        )
+    return model
 
 
 def is_images(model: Any) -> bool:

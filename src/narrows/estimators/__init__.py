@@ -1,6 +1,7 @@
 """Estimators: numpy, DataFrames and images in and out; scikit-learn's contract."""
 
 from narrows.estimators._base import BaseModel, NotFitted
+from narrows.estimators._codes import BaseAutoencoder
 from narrows.estimators._files import load
 from narrows.estimators.autoencoder import (
     Autoencoder,
@@ -12,19 +13,25 @@ from narrows.estimators.autoencoder import (
 from narrows.estimators.detector import AnomalyDetector
 from narrows.estimators.ensemble import Ensemble
 from narrows.estimators.imputer import Imputer
+from narrows.estimators.matching import AdversarialAutoencoder, WassersteinAutoencoder
+from narrows.estimators.quantised import QuantisedAutoencoder
 from narrows.estimators.synthesizer import Synthesizer
 
 __all__ = [
+    "AdversarialAutoencoder",
     "AnomalyDetector",
     "Autoencoder",
+    "BaseAutoencoder",
     "BaseModel",
     "ContractiveAutoencoder",
     "DenoisingAutoencoder",
     "Ensemble",
     "Imputer",
     "NotFitted",
+    "QuantisedAutoencoder",
     "SparseAutoencoder",
     "Synthesizer",
     "VariationalAutoencoder",
+    "WassersteinAutoencoder",
     "load",
 ]

@@ -11,7 +11,7 @@ from torch import Tensor
 from narrows._part import Part
 from narrows.data import format_from_config
 from narrows.errors import SavedModelError
-from narrows.estimators._base import BaseModel
+from narrows.estimators._codes import BaseAutoencoder
 from narrows.estimators._store import inside, taken, tensor
 from narrows.models import DenoiserModule, StackedModule
 from narrows.networks import Network

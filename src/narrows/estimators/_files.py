@@ -21,8 +21,8 @@ from narrows.data import image as _image  # noqa: F401  (registers the formats t
 from narrows.data import table as _table  # noqa: F401
 from narrows.errors import NarrowsError, SavedModelError
 from narrows.estimators import _detector_files, _ensemble_files, _imputer_files, _synthesizer_files
-from narrows.estimators._base import BaseModel, initial_module
-from narrows.estimators._choose import Choices
+from narrows.estimators._base import BaseModel, initial_module, layout_of
+from narrows.estimators._labels import Labels
 from narrows.estimators._recipes import decode_params, encode_params, model_kind
 from narrows.estimators._store import inside, taken, write
 from narrows.estimators._task import TaskEstimator
@@ -100,8 +100,9 @@ def describe_model(model: BaseModel, metrics: Mapping[str, Any] | None = None) -
     return {
         **_head(model, metrics),
         "parts": {name: part.to_config() for name, part in model.choices_.parts().items()},
-        "code_size": model.module_.code_size,
+        "code_size": model.choices_.code_size_of(model.module_),
         "history": model.history_.to_config(),
+        **({} if model._labels is None else {"labels": model._labels.to_config()}),
     }
 
 
@@ -161,15 +162,11 @@ def rebuild_model(content: Mapping[str, Any], state: dict[str, Tensor], device: 
         SavedModelError: If it does not describe one, or the weights do not fit.
     """
     model = model_kind(content["estimator"])(**decode_params(content["params"]))
-    parts: dict[str, Any] = {name: Part.from_config(config) for name, config in content["parts"].items()}
-    missing = sorted({"network", "bottleneck", "likelihood", "prior", "objective"} - parts.keys())
-    if missing:
-        raise SavedModelError(f"the model lacks its {', '.join(missing)}")
-    if content["code_size"] != parts["bottleneck"].size:
-        raise SavedModelError(f"code size {content['code_size']} and {parts['bottleneck']!r} disagree")
-    choices = Choices(code_size=content["code_size"], **parts)
+    parts = {name: Part.from_config(config) for name, config in content["parts"].items()}
+    choices = type(model.choices()).restored(parts, content)
+    labels = Labels.from_config(content["labels"]) if "labels" in content else None
     format_ = format_from_config(content["format"])
-    module = initial_module(choices, format_.layout, content["seed"])
+    module = initial_module(choices, layout_of(format_, labels), content["seed"])
     expected = {name: list(tensor.shape) for name, tensor in module.state_dict().items()}
     found = {name: list(tensor.shape) for name, tensor in state.items()}
     if expected != found:
@@ -180,6 +177,7 @@ def rebuild_model(content: Mapping[str, Any], state: dict[str, Tensor], device: 
     model.format_, model.choices_ = format_, choices
     model.history_ = History.from_config(content["history"])
     model.seed_, model.reasons_ = content["seed"], list(content["reasons"])
+    model._set_labels(labels)
     model._describe()
     return model
 
@@ -213,7 +211,7 @@ def _card(content: Mapping[str, Any]) -> str:
         "",
         "## Limits",
         "",
-        "The model knows the rows it was trained on and repeats their gaps and their bias. Scores are log p(x|z) in "
-        "scaled units: they rank rows, and are not probabilities of rows.",
+        "The model knows the rows it was trained on and repeats their gaps and their bias. "
+        + model_kind(content["estimator"]).LIMITS,
     ]
     return "\n".join(lines) + "\n"

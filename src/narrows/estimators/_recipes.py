@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping
 from numbers import Integral
 from typing import Any
@@ -53,7 +54,16 @@ def model_kind(name: Any) -> type[BaseModel]:
     Raises:
         SavedModelError: If there is none of that name.
     """
-    kinds = {kind.__name__: kind for kind in BaseModel.__subclasses__()}
+    kinds = estimators()
     if name not in kinds:
         raise SavedModelError(f"unknown estimator {name!r}; known: {', '.join(sorted(kinds))}")
     return kinds[name]
+
+
+def estimators() -> dict[str, type[BaseModel]]:
+    """The estimators that are models of rows, by name."""
+    bases, found = [BaseModel], {}
+    for base in bases:
+        bases += base.__subclasses__()
+        found.update({kind.__name__: kind for kind in base.__subclasses__() if not inspect.isabstract(kind)})
+    return found

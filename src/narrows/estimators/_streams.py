@@ -17,7 +17,7 @@ from narrows.data.row_stream import Prepared, RowStream, prepare, prepare_pictur
 from narrows.data.stream import Rule
 from narrows.data.summaries import TableFitter
 from narrows.errors import InvalidData
-from narrows.estimators._choose import Choices
+from narrows.estimators._choices import ModelChoices
 from narrows.training import Training
 from narrows.training.ranks import ranks_for
 
@@ -56,7 +56,7 @@ def too_many(X: Any, memory: int | str | None, values: int) -> PictureStream | N
     return PictureStream(name="images", memory=size, notes=(said,), paths=tuple(paths))
 
 
-def prepared(X: Any, choices: Choices, training: Training, seed: int) -> tuple[Any, RowStream, Rows | None] | None:
+def prepared(X: Any, choices: ModelChoices, training: Training, seed: int) -> tuple[Any, RowStream, Rows | None] | None:
     """Fitted format, training rows and validation rows of a stream; None when the data fits into memory.
 
     Args:

@@ -10,11 +10,13 @@ from typing import Any
 from torch import nn
 
 from narrows._types import Layout, Rows
-from narrows.estimators._base import WATCHED, BaseModel, initial_module
+from narrows.bottlenecks import QuantisedModule
+from narrows.estimators._base import WATCHED, initial_module
 from narrows.estimators._choose import Choices, resolve
+from narrows.estimators._codes import BaseAutoencoder
 from narrows.models import AutoencoderModule, Filling, StackedStep
 from narrows.models.autoencoder import active_units
-from narrows.penalties import Penalties
+from narrows.penalties import CriticPenalty, Penalties
 from narrows.training import Player, Step, Training
 from narrows.training.loop import trainable
 from narrows.training.members import MemberLoop
@@ -23,6 +25,7 @@ from narrows.training.step import WeightedStep
 
 OBSTACLES: list[tuple[Any, str]] = [
     (nn.modules.batchnorm._BatchNorm, "batch normalisation keeps running statistics, which cannot be stacked"),
+    (QuantisedModule, "codebooks keep moving averages, which cannot be stacked"),
     (nn.RNNBase, "recurrent layers cannot be stacked"),
     (nn.modules.conv._ConvNd, "convolutions fill the processor by themselves"),
 ]
@@ -33,13 +36,13 @@ TRIED = 4  # rows on which it is tried out whether models can be stacked
 class Draft:
     """An estimator before training: its parts, its fresh module and its seed."""
 
-    model: BaseModel
+    model: BaseAutoencoder
     choices: Choices
     module: AutoencoderModule
     seed: int
 
     @classmethod
-    def of(cls, model: BaseModel, format_: Any, seed: int) -> Draft:
+    def of(cls, model: BaseAutoencoder, format_: Any, seed: int) -> Draft:
         """What a fit of ``model`` alone would begin with."""
         full = resolve(model.choices(), format_.layout, format_.likelihood())
         return cls(model, full, initial_module(full, format_.layout, seed), seed)
@@ -72,7 +75,7 @@ class Material:
         return self.format.layout
 
 
-def train_together(models: Sequence[BaseModel], seeds: Sequence[int], material: Material) -> list[str]:
+def train_together(models: Sequence[BaseAutoencoder], seeds: Sequence[int], material: Material) -> list[str]:
     """Fit several estimators to the same rows, each as if it were fitted alone.
 
     Args:
@@ -167,6 +170,8 @@ class Group:
         """Why the members cannot train side by side, in words; None where they can."""
         if len(self.drafts) == 1:
             return None
+        if any(isinstance(penalty, CriticPenalty) for penalty in self.drafts[0].choices.named_penalties().values()):
+            return "critics are trained by players of their own"
         for module in self.drafts[0].module.modules():
             for kinds, words in OBSTACLES:
                 if isinstance(module, kinds):

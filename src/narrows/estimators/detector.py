@@ -14,7 +14,7 @@ from sklearn.utils import Tags
 from narrows._part import Interval, Part
 from narrows._types import Rows
 from narrows.errors import DataWarning, InvalidData, InvalidParameter
-from narrows.estimators._base import BaseModel
+from narrows.estimators._codes import BaseAutoencoder
 from narrows.estimators._explanation import Explanation, Floats
 from narrows.estimators._shared import check_params, describe_features, draw_seed
 from narrows.estimators._streams import open_data, some_of
@@ -97,7 +97,7 @@ class AnomalyDetector(OutlierMixin, TaskEstimator):
     """
 
     detector_: Detector
-    models_: list[BaseModel]
+    models_: list[BaseAutoencoder]
     offset_: float
 
     def __init__(
@@ -171,7 +171,7 @@ class AnomalyDetector(OutlierMixin, TaskEstimator):
         return self._take(format_, detector, models, seed)
 
     @classmethod
-    def from_model(cls, model: BaseModel, X: Any, alarm_rate: float = 0.01) -> Self:
+    def from_model(cls, model: BaseAutoencoder, X: Any, alarm_rate: float = 0.01) -> Self:
         """A detector by a fitted model: rows are strange that it cannot reconstruct.
 
         Args:
@@ -193,7 +193,7 @@ class AnomalyDetector(OutlierMixin, TaskEstimator):
         detector = from_modules([model.module_], rows, model.format_.layout, Twins.none())
         return made._take(model.format_, detector, [model], 0)
 
-    def _take(self, format_: Any, detector: Detector, models: list[BaseModel], seed: int) -> Self:
+    def _take(self, format_: Any, detector: Detector, models: list[BaseAutoencoder], seed: int) -> Self:
         # nothing is set before everything has worked: bad input leaves no half-fitted detector
         n, rate = len(detector.scores), float(self.alarm_rate)
         if n < 1 / rate - 1:

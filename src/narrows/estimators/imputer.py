@@ -14,8 +14,8 @@ from narrows._part import Interval, Part
 from narrows.data.columns import blank_cells
 from narrows.data.frames import open_table
 from narrows.errors import DataWarning, InvalidParameter
-from narrows.estimators._base import BaseModel
 from narrows.estimators._cells import fill_cells
+from narrows.estimators._codes import BaseAutoencoder
 from narrows.estimators._self_test import SelfTest, run_self_test
 from narrows.estimators._shared import describe_features, draw_seed
 from narrows.estimators._streams import open_data, some_of
@@ -121,7 +121,7 @@ class Imputer(OneToOneFeatureMixin, TransformerMixin, TaskEstimator):
         return self._take(None, format_, filler, seed)
 
     @classmethod
-    def from_model(cls, model: BaseModel, X: Any, random_state: Any = None) -> Self:
+    def from_model(cls, model: BaseAutoencoder, X: Any, random_state: Any = None) -> Self:
         """An imputer that fills with a fitted model, pass after pass: its reconstruction of what was filled before.
 
         Args:
@@ -232,7 +232,7 @@ class Imputer(OneToOneFeatureMixin, TransformerMixin, TaskEstimator):
         return tags
 
 
-def _filler_of(model: BaseModel, X: Any, seed: int) -> Filler:
+def _filler_of(model: BaseAutoencoder, X: Any, seed: int) -> Filler:
     if len(model.format_.layout.shape) != 1:
         raise InvalidParameter(f"{type(model).__name__} was fitted on images, and blanks are filled in tables")
     return from_module(model.module_, model.format_.to_rows(some_of(X, MOST_ROWS, seed)), seed)

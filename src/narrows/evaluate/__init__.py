@@ -6,6 +6,7 @@ from narrows.evaluate._columns import Columns, columns
 from narrows.evaluate.baselines import Comparison, Result, compare, compare_arrays
 from narrows.evaluate.codes import CodeHealth, CodeMap, active_units, code_health
 from narrows.evaluate.copying import Copying, copying
+from narrows.evaluate.disentangling import DCI, dci, mutual_information, mutual_information_gap
 from narrows.evaluate.elbow import Bend, Elbow
 from narrows.evaluate.groups import Group, GroupReport, group_report
 from narrows.evaluate.intervals import Estimate, bootstrap
@@ -16,6 +17,7 @@ from narrows.evaluate.support import Support, support
 from narrows.evaluate.synthesis import SynthesisReport, synthesis_report
 
 __all__ = [
+    "DCI",
     "Bend",
     "CodeHealth",
     "CodeMap",
@@ -38,9 +40,12 @@ __all__ = [
     "compare",
     "compare_arrays",
     "copying",
+    "dci",
     "detection",
     "explained_variance",
     "group_report",
+    "mutual_information",
+    "mutual_information_gap",
     "pair_trends",
     "psnr",
     "r2",

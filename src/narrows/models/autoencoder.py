@@ -100,6 +100,17 @@ class AutoencoderModule(nn.Module):
         with evaluation(self.encoder), evaluation(self.bottleneck):
             return self.bottleneck(self.encoder(inputs)).posterior
 
+    @property
+    def conditional(self) -> bool:
+        """Whether rows of one class can be asked for: so where the prior knows of classes."""
+        return bool(getattr(self.prior, "conditional", False))
+
+    def generate(self, z: Tensor, condition: Tensor | None = None) -> Tensor:
+        """The rows of codes ``(B, L)``, in scaled units: images as means of p(x|z), others as draws."""
+        # a draw from the prior need not be a code that the bottleneck can give
+        x = self.decode(self.bottleneck.snap(z))
+        return x.sample() if len(self.layout.shape) == 1 else x.mean
+
     def _mean(self, inputs: Tensor) -> Tensor:
         with evaluation(self.encoder):
             return self.bottleneck.mean(self.encoder(inputs))

@@ -28,7 +28,8 @@ class Filling:
 
     def __init__(self, short: AutoencoderModule, long: AutoencoderModule, part: Bottleneck) -> None:
         self.short, self.long = short, long
-        phi = part.inside(long.code_size)
+        same = short.code_size == long.code_size
+        phi = torch.arange(short.bottleneck_width) if same else part.inside(long.code_size)
         if phi is None or short.code_size > long.code_size:
             raise ValueError(f"{part!r} does not lie in one of {long.code_size} numbers")
         self.phi, self.units = phi, torch.arange(short.code_size)

@@ -40,6 +40,9 @@ class Penalty(Part, ABC, room="penalties", abstract=True):
     in_bound: ClassVar[bool] = False
     """Whether the importance-weighted bound already holds this penalty, so that it is not added again."""
 
+    matches_prior: ClassVar[bool] = False
+    """Whether it draws codes towards the model's prior, so that the prior plays a part in training."""
+
     @abstractmethod
     def value(self, p: Pass) -> Tensor:
         """The penalty with weight 1: ``(B,)`` per row or ``()`` per batch."""

@@ -45,6 +45,7 @@ class KL(Penalty):
 
     free_bits: Annotated[float, NotNegative] = 0.0
 
+    matches_prior: ClassVar[bool] = True
     in_bound: ClassVar[bool] = True
 
     def value(self, p: Pass) -> Tensor:

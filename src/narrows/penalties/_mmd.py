@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -44,6 +44,8 @@ class MMD(Penalty):
         MMD(weight=100)
         ```
     """
+
+    matches_prior: ClassVar[bool] = True
 
     kernel: Literal["imq", "rbf"] = "imq"
     bandwidth: Annotated[float, Positive] | Annotated[tuple[float, ...], Positive] | None = None

@@ -15,14 +15,15 @@ from narrows._part import Part
 from narrows._types import Layout, Pass, Rows
 from narrows.corruptions import Corruption
 from narrows.objectives import Objective, PenaltyLike
-from narrows.penalties import Penalty
+from narrows.penalties import CriticPenalty, Judged, Penalty, critics
 
 
 class Step(nn.Module):
     """A model and its objective: a batch of tensors in, a dictionary of scalar tensors out.
 
     In training mode the model sees corrupted rows and is judged by the clean ones. In evaluation mode nothing is
-    corrupted, and a stochastic bottleneck draws one code per row, so that the value is an estimate of the same bound.
+    corrupted, and a stochastic bottleneck draws one code per row, so that the value is an estimate of the same bound;
+    what critics say is among the terms but not in the loss, since critics of different epochs cannot be compared.
 
     Args:
         model: Module whose ``forward(rows, seen, samples, epoch)`` returns a `Pass`.
@@ -46,6 +47,7 @@ class Step(nn.Module):
         self.penalties = dict(penalties)
         self.corruption = corruption
         self.layout = layout
+        self.critics = nn.ModuleDict(dict(critics(penalties, getattr(model, "code_size", 0))))
 
     def forward(self, batch: dict[str, Tensor], epoch: Tensor) -> dict[str, Tensor]:
         """The loss and its terms.
@@ -57,14 +59,25 @@ class Step(nn.Module):
         Returns:
             ``"loss"`` and every term by name, each ``()``, in nats per row.
         """
+        p = self.look(batch, epoch)
+        terms = self.objective(p, self._weighed())
+        means = {name: row_mean(term, p.rows.weight) if term.ndim else term for name, term in terms.items()}
+        counted = [mean for name, mean in means.items() if self.training or name not in self.critics]
+        return {"loss": functools.reduce(torch.add, counted), **means}
+
+    def look(self, batch: dict[str, Tensor], epoch: Tensor) -> Pass:
+        """One pass of the model over a batch."""
         rows: Any = Rows(**batch)
         seen = self.corruption(rows, self.layout) if self.training and self.corruption is not None else rows
         samples = self.objective.samples
         if samples is None and not self.training and self.model.stochastic:
             samples = 1
-        terms = self.objective(self.model(rows, seen, samples=samples, epoch=epoch), self._weighed())
-        means = {name: row_mean(term, rows.weight) if term.ndim else term for name, term in terms.items()}
-        return {"loss": functools.reduce(torch.add, means.values()), **means}
+        made: Pass = self.model(rows, seen, samples=samples, epoch=epoch)
+        return made
+
+    def adversaries(self) -> list[CriticStep]:
+        """What trains the critics of the penalties that own one."""
+        return [CriticStep(self, name) for name in self.critics]
 
     @property
     def pure(self) -> bool:
@@ -73,7 +86,47 @@ class Step(nn.Module):
         return all(type(part).__module__.split(".")[0] in ("narrows", "torch") for part in parts)
 
     def _weighed(self) -> Mapping[str, PenaltyLike]:
-        return self.penalties
+        own = self.critics
+        return {
+            name: Judged(penalty, own[name]) if isinstance(penalty, CriticPenalty) else penalty
+            for name, penalty in self.penalties.items()
+        }
+
+
+class CriticStep(nn.Module):
+    """The step of a critic: it learns to tell the model's codes from others, and leaves the model as it is.
+
+    Args:
+        step: The model's step, which holds the critic.
+        name: The name of the critic's penalty.
+    """
+
+    def __init__(self, step: Step, name: str) -> None:
+        super().__init__()
+        self.step, self.name = step, name
+        own = self.step.critics[name]
+        # read by torch's DistributedDataParallel: gradients of the critic alone are to be shared
+        theirs = {id(t) for t in (*own.parameters(), *own.buffers())}
+        named = (*self.named_parameters(), *self.named_buffers())
+        self._ddp_params_and_buffers_to_ignore = [n for n, t in named if id(t) not in theirs]
+
+    @property
+    def critic(self) -> nn.Module:
+        """What this step trains."""
+        return self.step.critics[self.name]
+
+    @property
+    def pure(self) -> bool:
+        """Whether every call is the same operations."""
+        return self.step.pure
+
+    def forward(self, batch: dict[str, Tensor], epoch: Tensor) -> dict[str, Tensor]:
+        """The critic's logistic loss on a batch: ``"loss"`` ``()`` in nats."""
+        penalty = self.step.penalties[self.name]
+        assert isinstance(penalty, CriticPenalty)
+        with torch.no_grad():
+            p = self.step.look(batch, epoch)
+        return {"loss": penalty.loss(p, self.critic)}
 
 
 class WeightedStep(Step):

@@ -1,0 +1,116 @@
+"""Which autoencoder keeps apart the factors that images were made of: `python -m benchmarks.disentangling`.
+
+Images of a shape (`narrows.data.factor_images`), of which the shape, its size, rotation and place are known. Every
+model learns from the images alone; then MIG and DCI say of held-out images whether one code unit follows one factor.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from sklearn.decomposition import PCA
+
+import narrows
+from narrows import Training, bottlenecks, evaluate, networks
+from narrows.data import factor_images
+from narrows.penalties import DIP, KL, CriticTotalCorrelation, Penalties, TotalCorrelation
+
+CODE = 8
+PENALTIES = {
+    "plain VAE": Penalties(kl=KL()),
+    "β = 4": Penalties(kl=KL(weight=4.0)),
+    "β = 8": Penalties(kl=KL(weight=8.0)),
+    "β-TC, 7 more": Penalties(kl=KL(), independence=TotalCorrelation(weight=7.0)),
+    "DIP-I, 50": Penalties(kl=KL(), independence=DIP(weight=50.0, kind="I")),
+    "DIP-II, 50": Penalties(kl=KL(), independence=DIP(weight=50.0, kind="II")),
+    "critic, 10": Penalties(kl=KL(), independence=CriticTotalCorrelation(weight=10.0)),
+}
+
+
+def model(name: str, seed: int, epochs: int) -> Any:
+    """An autoencoder with one of the sets of penalties."""
+    return narrows.Autoencoder(
+        CODE,
+        network=networks.Dense(widths=(512, 256)),
+        bottleneck=bottlenecks.Gaussian(),
+        likelihood=narrows.likelihoods.Bernoulli(),
+        penalties=PENALTIES[name],
+        training=Training(epochs=epochs, batch_size=128, learning_rate=1e-3),
+        random_state=seed,
+    )
+
+
+def measures(codes: np.ndarray, factors: np.ndarray) -> dict[str, float]:
+    """MIG and DCI."""
+    found = evaluate.dci(codes, factors)
+    return {
+        "mig": evaluate.mutual_information_gap(codes, factors),
+        "disentanglement": found.disentanglement,
+        "completeness": found.completeness,
+        "informativeness": found.informativeness,
+    }
+
+
+def run(name: str, seed: int, rows: int, epochs: int) -> dict[str, float]:
+    """One model of one seed: its measures on held-out images."""
+    data = factor_images(rows + 2000, side=32, random_state=1)
+    train, test, factors = data.images[:rows], data.images[rows:], data.factors[rows:]
+    began = time.perf_counter()
+    if name == "PCA":
+        pca = PCA(CODE, random_state=seed).fit(train.reshape(rows, -1))
+        codes = pca.transform(test.reshape(len(test), -1))
+        error = float(((pca.inverse_transform(codes) - test.reshape(len(test), -1)) ** 2).mean() / 255**2)
+        return {**measures(codes, factors), "error": error, "seconds": time.perf_counter() - began}
+    fitted = model(name, seed, epochs).fit(train)
+    error = float(((np.asarray(fitted.reconstruct(test), dtype=float) - test) ** 2).mean() / 255**2)
+    active = float(fitted.history_["active_units"][-1])
+    return {
+        **measures(fitted.transform(test), factors),
+        "error": error,
+        "active": active,
+        "seconds": time.perf_counter() - began,
+    }
+
+
+def table(results: dict[str, list[dict[str, float]]]) -> str:
+    """Means of the seeds, in Markdown, with the least and the most of the MIG."""
+    names = ("mig", "disentanglement", "completeness", "informativeness", "error", "active", "seconds")
+    lines = ["| Model | " + " | ".join(names) + " | seeds |", "|---" * (len(names) + 2) + "|"]
+    for name, runs in results.items():
+        cells = []
+        for key in names:
+            values = [found[key] for found in runs if key in found]
+            digits = 4 if key == "error" else 0 if key == "seconds" else 1 if key == "active" else 2
+            cell = f"{np.mean(values):.{digits}f}" if values else ""
+            cells.append(f"{cell} ({min(values):.2f} to {max(values):.2f})" if key == "mig" else cell)
+        lines.append(f"| {name} | " + " | ".join(cells) + f" | {len(runs)} |")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Run what is missing from a file of results, then print them."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--results", type=Path, required=True)
+    parser.add_argument("--models", nargs="*", default=["PCA", *PENALTIES])
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--rows", type=int, default=15000)
+    parser.add_argument("--epochs", type=int, default=150)
+    parser.add_argument("--print", action="store_true", help="only print what is there")
+    given = parser.parse_args()
+    results = json.loads(given.results.read_text()) if given.results.exists() else {}
+    for seed in range(given.seeds):
+        for name in given.models:
+            if given.print or (name == "PCA" and seed) or len(results.get(name, [])) > seed:
+                continue
+            results.setdefault(name, []).append(run(name, seed, given.rows, given.epochs))
+            given.results.write_text(json.dumps(results))
+    print(table(results))
+
+
+if __name__ == "__main__":
+    main()

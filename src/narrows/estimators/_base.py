@@ -305,6 +305,30 @@ class BaseModel(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
         """
         return float(self.score_samples(X).mean())
 
+    def log_marginal(self, X: Any, samples: int = 5000, random_state: int = 0) -> np.ndarray:
+        """Log p(x) of every row, estimated by importance sampling: the number that likelihoods are compared by.
+
+        Args:
+            X: n rows, as in ``fit``.
+            samples: Draws from q(z|x) per row. The estimate is too low on average, by less the more there are.
+            random_state: Whole number; equal ones give equal results.
+
+        Returns:
+            ``(n,)`` in nats, over observed values in scaled units.
+
+        Raises:
+            InvalidParameter: If the code is not random, so that there is nothing to draw from.
+        """
+        rows = self._rows(X)
+        if not self.module_.stochastic:
+            raise InvalidParameter(
+                f"log_marginal: codes of {self.choices_.bottleneck!r} are not random, so p(x) cannot be estimated: use "
+                "bottleneck=Gaussian(), or score_samples for log p(x|z)"
+            )
+        if not isinstance(samples, Integral) or samples < 1:
+            raise InvalidParameter(f"log_marginal(samples={samples!r}): give a whole number of at least 1")
+        return tasks.log_marginal(self.module_, rows, int(samples), draw_seed(random_state)).numpy()
+
     def sample(self, n: int = 1, random_state: Any = None) -> Any:
         """New rows: codes drawn from the prior, decoded.
 

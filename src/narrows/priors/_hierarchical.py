@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from narrows._normal import Normal, UnitNormal
 from narrows._part import Interval
-from narrows.priors._base import Encode, Prior, PriorModule
+from narrows.priors._base import Prior, PriorModule
 
 Widths = tuple[Annotated[int, Interval(1)], ...]
 
@@ -49,7 +49,7 @@ class Hierarchical(Prior):
     widths: Widths = (100, 100)
     activation: Literal["tanh", "relu", "silu"] = "tanh"
 
-    def build(self, size: int, inputs: tuple[int, ...] = ()) -> HierarchicalModule:
+    def build(self, size: int, inputs: tuple[int, ...] = (), classes: int = 0) -> HierarchicalModule:
         """The module that holds both networks."""
         return HierarchicalModule(size, int(self.size or max(1, size // 2)), tuple(self.widths), self.activation)
 
@@ -70,7 +70,7 @@ class HierarchicalModule(PriorModule):
         self.down = _network((above, *reversed(widths), 2 * size), activation)
         self.register_buffer("template", torch.zeros(above), persistent=False)
 
-    def forward(self, condition: Tensor | None = None, encode: Encode | None = None) -> HierarchicalDistribution:
+    def forward(self, condition: Tensor | None = None) -> HierarchicalDistribution:
         """The distribution of the first layer's codes."""
         return HierarchicalDistribution(self.up, self.down, UnitNormal(self.template))
 

@@ -97,7 +97,7 @@ def log_marginal(module: AutoencoderModule, rows: Rows, samples: int, seed: int)
         row, weights = rows.take(slice(i, i + 1)).to(device), []
         own = zlib.crc32(row.values.cpu().numpy().tobytes())
         with seeded(hash_seed(seed, own)), torch.inference_mode():
-            prior = module.belief(row.condition)
+            prior = module.prior(row.condition)
             for start in range(0, samples, size):
                 code = module.bottleneck(phi[i : i + 1].to(device), samples=min(size, samples - start))
                 log_x = likelihoods.log_likelihood(module.decode(code.z), row)
@@ -119,7 +119,7 @@ def sample(module: AutoencoderModule, n: int, seed: int, draw: bool) -> Tensor:
         ``(n, *shape)`` in scaled units.
     """
     with seeded(seed), torch.no_grad():
-        return decode(module, module.belief().sample(n).cpu(), draw=draw)
+        return decode(module, module.prior().sample(n).cpu(), draw=draw)
 
 
 def interpolate(module: AutoencoderModule, a: Rows, b: Rows, steps: int) -> Tensor:

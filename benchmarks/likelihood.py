@@ -3,9 +3,9 @@
     python -m benchmarks.likelihood --data DIR --out DIR [--models vae,iwae,…] [--seeds 0,1] [--full]
 
 ``DIR`` holds ``mnist/*.gz``. The network is that of the importance-weighted autoencoder's paper: 784-200-200-50, tanh,
-Bernoulli; pixels are drawn anew as 0 or 1 at every step, with grey as the probability of white. Reported is −log p(x) in
-nats per image, by 5,000 importance samples, on 1,000 test images that were binarised once. The short schedule is for a
-CPU: all models train for the same number of epochs, those with several samples per row only for the last few with them;
+Bernoulli; pixels are drawn anew as 0 or 1 at every step, with grey as the probability of white. Reported is −log p(x)
+in nats per image, by 5,000 importance samples, on 1,000 test images that were binarised once. The short schedule is for
+a CPU: ``vae@5`` is ``vae`` trained on with 5 samples per row for a few epochs, ``vae@50`` that one with 50;
 ``--full`` is the paper's (3,280 epochs of batches of 20, all of them with k samples), for a GPU. Each model is kept in
 ``--out``, and what is there already is not trained again.
 """

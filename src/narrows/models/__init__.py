@@ -1,8 +1,19 @@
 """Models: modules that combine parts."""
 
 from narrows.models.autoencoder import AutoencoderModule
+from narrows.models.continuous import ContinuousModule
 from narrows.models.denoiser import DenoiserModule, DenoiseStep
 from narrows.models.filled import Filling
+from narrows.models.generator import GeneratorModule
 from narrows.models.stacked import StackedModule, StackedStep
 
-__all__ = ["AutoencoderModule", "DenoiseStep", "DenoiserModule", "Filling", "StackedModule", "StackedStep"]
+__all__ = [
+    "AutoencoderModule",
+    "ContinuousModule",
+    "DenoiseStep",
+    "DenoiserModule",
+    "Filling",
+    "GeneratorModule",
+    "StackedModule",
+    "StackedStep",
+]

@@ -46,7 +46,7 @@ class AutoencoderModule(nn.Module):
         self.bottleneck: BottleneckModule = bottleneck.build()
         self.decoder = network.decoder(bottleneck.size, likelihood.theta_shape(layout))
         self.likelihood = likelihood.build(layout)
-        self.prior = prior.build(bottleneck.size, self.stem.shape)
+        self.prior = prior.build(bottleneck.size, self.stem.shape, layout.classes)
         self.prior.encode = self._posterior
 
     def encode(self, rows: Rows) -> Tensor:
@@ -88,6 +88,16 @@ class AutoencoderModule(nn.Module):
             encode=self._mean,
             epoch=rows.values.new_zeros(()) if epoch is None else epoch,
         )
+
+    @property
+    def conditional(self) -> bool:
+        """Whether rows of one class can be asked for: so where the prior knows of classes."""
+        return self.prior.conditional
+
+    def generate(self, z: Tensor, condition: Tensor | None = None) -> Tensor:
+        """The rows of codes ``(B, L)``, in scaled units: images as means of p(x|z), others as draws."""
+        x = self.decode(z)
+        return x.sample() if len(self.layout.shape) == 1 else x.mean
 
     def _posterior(self, inputs: Tensor) -> Normal | FullNormal:
         with evaluation(self.encoder), evaluation(self.bottleneck):

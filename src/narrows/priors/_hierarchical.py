@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -127,7 +128,7 @@ def _normal(phi: Tensor) -> Normal:
 
 def _network(widths: Sequence[int], activation: str) -> nn.Sequential:
     layers: list[nn.Module] = []
-    for fan_in, fan_out in zip(widths[:-1], widths[1:], strict=True):
+    for fan_in, fan_out in itertools.pairwise(widths):
         layers += [nn.Linear(fan_in, fan_out), _ACTIVATIONS[activation]()]
     for layer in layers[::2]:
         nn.init.xavier_uniform_(layer.weight)  # type: ignore[arg-type]

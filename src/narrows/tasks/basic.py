@@ -1,9 +1,6 @@
-"""Encode, decode, reconstruct, score, sample and interpolate: functions of a trained module and rows."""
+"""Encode, decode, reconstruct, score and interpolate: functions of a trained module and rows."""
 
 from __future__ import annotations
-
-import math
-import zlib
 
 import torch
 from torch import Tensor
@@ -12,7 +9,6 @@ from narrows import likelihoods
 from narrows._types import Rows
 from narrows.models import AutoencoderModule
 from narrows.tasks.inference import chunk_size, in_chunks
-from narrows.training.seeds import hash_seed, seeded
 
 
 def _device(module: AutoencoderModule) -> torch.device:
@@ -32,23 +28,19 @@ def encode(module: AutoencoderModule, rows: Rows) -> Tensor:
     return in_chunks(module.encode, rows, chunk_size(module.layout), _device(module))
 
 
-def decode(module: AutoencoderModule, codes: Tensor, draw: bool = False) -> Tensor:
-    """The expected row of every code, or a draw from p(x|z).
+def decode(module: AutoencoderModule, codes: Tensor) -> Tensor:
+    """The expected row of every code.
 
     Args:
         module: A trained model, in evaluation mode.
         codes: ``(B, L)``.
-        draw: Whether to draw instead of taking the mean.
 
     Returns:
         ``(B, *shape)`` in scaled units.
     """
-
-    def run(rows: Rows) -> Tensor:
-        x = module.decode(rows.values)
-        return x.sample() if draw else x.mean
-
-    return in_chunks(run, Rows(codes), chunk_size(module.layout), _device(module))
+    return in_chunks(
+        lambda part: module.decode(part.values).mean, Rows(codes), chunk_size(module.layout), _device(module)
+    )
 
 
 def reconstruct(module: AutoencoderModule, rows: Rows) -> Tensor:
@@ -73,53 +65,6 @@ def log_likelihood(module: AutoencoderModule, rows: Rows) -> Tensor:
         return likelihoods.log_likelihood(module.decode(module.encode(part)), part)
 
     return in_chunks(run, rows, chunk_size(module.layout), _device(module))
-
-
-def log_marginal(module: AutoencoderModule, rows: Rows, samples: int, seed: int) -> Tensor:
-    """Log p(x) of the observed values, estimated by importance sampling from q(z|x).
-
-    log 1/S Σ_s p(x|z_s) p(z_s) / q(z_s|x) with z_s ~ q(z|x): on average too low, by less the more samples there are.
-    A row's draws follow from the seed and the row's own values, so its result does not depend on other rows.
-
-    Args:
-        module: A trained model with a stochastic bottleneck, in evaluation mode.
-        rows: B rows.
-        samples: S.
-        seed: The caller's generators are left as they were.
-
-    Returns:
-        ``(B,)`` in nats, for values in scaled units.
-    """
-    device, size = _device(module), chunk_size(module.layout)
-    phi = in_chunks(lambda part: module.encoder(module.stem(part)), rows, size, device)
-    found = torch.empty(len(rows), dtype=torch.float64)
-    for i in range(len(rows)):
-        row, weights = rows.take(slice(i, i + 1)).to(device), []
-        own = zlib.crc32(row.values.cpu().numpy().tobytes())
-        with seeded(hash_seed(seed, own)), torch.inference_mode():
-            prior = module.prior(row.condition)
-            for start in range(0, samples, size):
-                code = module.bottleneck(phi[i : i + 1].to(device), samples=min(size, samples - start))
-                log_x = likelihoods.log_likelihood(module.decode(code.z), row)
-                weights.append(log_x + prior.log_prob(code.z) - code.posterior.log_prob(code.z))
-        found[i] = torch.logsumexp(torch.cat(weights).double(), 0) - math.log(samples)
-    return found
-
-
-def sample(module: AutoencoderModule, n: int, seed: int, draw: bool) -> Tensor:
-    """New rows: codes from the prior, decoded.
-
-    Args:
-        module: A trained model, in evaluation mode.
-        n: How many.
-        seed: Equal seeds give equal rows. The caller's generators are left as they were.
-        draw: Whether to draw from p(x|z) instead of taking its mean.
-
-    Returns:
-        ``(n, *shape)`` in scaled units.
-    """
-    with seeded(seed), torch.no_grad():
-        return decode(module, module.prior().sample(n).cpu(), draw=draw)
 
 
 def interpolate(module: AutoencoderModule, a: Rows, b: Rows, steps: int) -> Tensor:

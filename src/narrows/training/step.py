@@ -21,8 +21,9 @@ from narrows.penalties import Penalty
 class Step(nn.Module):
     """A model and its objective: a batch of tensors in, a dictionary of scalar tensors out.
 
-    In training mode the model sees corrupted rows and is judged by the clean ones, or by what a corruption says. In evaluation mode nothing is
-    corrupted, and a stochastic bottleneck draws one code per row, so that the value is an estimate of the same bound.
+    In training mode the model sees corrupted rows and is judged by the clean ones, unless the corruption says otherwise
+    (`Corruption.pair`). In evaluation mode nothing is corrupted, and a stochastic bottleneck draws one code per row, so
+    that the value is an estimate of the same bound.
 
     Args:
         model: Module whose ``forward(rows, seen, samples, epoch)`` returns a `Pass`.

@@ -1,94 +1,22 @@
-"""Priors: what a model believes of codes before it has seen a row.
-
-A built prior's ``forward`` returns a distribution over codes with ``log_prob(z)`` ``(…, L) -> (…)``, ``sample(n)``
-``(n, L)`` and ``sample_like(z)``, draws of the shape of ``z``.
-"""
+"""A mixture of Gaussians fitted to codes."""
 
 from __future__ import annotations
 
-import math
 import warnings
-from abc import ABC, abstractmethod
-from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar, Literal, Protocol
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
-from narrows._normal import UnitNormal, rsample
-from narrows._part import Interval, Part
+from narrows._part import Interval
 from narrows.errors import InvalidData, InvalidParameter
+from narrows.priors._base import Encode, Prior, PriorModule
+from narrows.priors._distributions import MixtureDistribution
 
 _MOST_ROWS = 20_000
 _JITTER = 1e-4
-
-
-class CodeDistribution(Protocol):
-    """A distribution over whole codes."""
-
-    def log_prob(self, z: Tensor) -> Tensor:
-        """Log-density of ``z`` ``(…, L)`` in nats: ``(…)``."""
-
-    def sample(self, n: int) -> Tensor:
-        """``(n, L)``: n draws."""
-
-    def sample_like(self, z: Tensor) -> Tensor:
-        """Draws of the shape of ``z`` ``(…, L)``."""
-
-    def near(self, z: Tensor, size: float) -> Tensor:
-        """Codes near ``z`` ``(n, L)``: a step from 0 (none) to 1 (far) that leaves draws from this prior such draws."""
-
-
-class PriorModule(nn.Module):
-    """What every built prior is."""
-
-    @abstractmethod
-    def forward(self, condition: Tensor | None = None) -> CodeDistribution:
-        """The distribution over codes."""
-
-
-class Prior(Part, ABC, room="priors", abstract=True):
-    """Base of all priors."""
-
-    fitted_afterwards: ClassVar[bool] = False
-    """Whether it takes no part in training and is fitted to the codes afterwards, by ``fit_codes`` of its module."""
-
-    @abstractmethod
-    def build(self, size: int) -> PriorModule:
-        """The module that holds what the prior learns, for codes of ``size`` numbers."""
-
-
-class StandardNormal(Prior):
-    """Independent standard normals.
-
-    p(z) = N(0, I).
-
-    Example:
-        ```python
-        StandardNormal().build(2)().sample(3).shape  # (3, 2)
-        ```
-    """
-
-    def build(self, size: int) -> PriorModule:
-        """The module; it learns nothing."""
-        return StandardNormalModule(size)
-
-
-class StandardNormalModule(PriorModule):
-    """A standard normal prior, built."""
-
-    def __init__(self, size: int) -> None:
-        super().__init__()
-        # not saved: it only says of what size, on which device and of which type draws are to be
-        self.register_buffer("template", torch.zeros(size), persistent=False)
-
-    template: Tensor
-
-    def forward(self, condition: Tensor | None = None) -> UnitNormal:
-        """N(0, I) over codes."""
-        return UnitNormal(self.template)
 
 
 class Mixture(Prior):
@@ -113,7 +41,7 @@ class Mixture(Prior):
 
     fitted_afterwards: ClassVar[bool] = True
 
-    def build(self, size: int) -> MixtureModule:
+    def build(self, size: int, inputs: tuple[int, ...] = ()) -> MixtureModule:
         """The module that holds the mixture; `MixtureModule.fit_codes` fits it."""
         return MixtureModule(int(self.components), size, self.covariance)
 
@@ -144,7 +72,7 @@ class MixtureModule(PriorModule):
         """Whether the mixture has been fitted (or loaded)."""
         return bool((self.weights > 0).any())
 
-    def forward(self, condition: Tensor | None = None) -> MixtureDistribution:
+    def forward(self, condition: Tensor | None = None, encode: Encode | None = None) -> MixtureDistribution:
         """The fitted mixture.
 
         Raises:
@@ -191,68 +119,6 @@ class MixtureModule(PriorModule):
             self.means.zero_()
             self.means[:used] = torch.as_tensor(centre + spread * means)
             self.scales[:used] = torch.as_tensor((spread[:, None] if self.covariance == "full" else spread) * scales)
-
-
-@dataclass(frozen=True, eq=False)
-class MixtureDistribution:
-    """A mixture of Gaussians over codes.
-
-    Attributes:
-        weights: ``(K,)`` adding up to 1; zeros are allowed.
-        means: ``(K, L)``.
-        scales: ``(K, L, L)`` lower-triangular factors of the covariances, or ``(K, L)`` standard deviations.
-    """
-
-    weights: Tensor
-    means: Tensor
-    scales: Tensor
-
-    @property
-    def mean(self) -> Tensor:
-        """``(L,)``."""
-        return self.weights @ self.means
-
-    def log_prob(self, z: Tensor) -> Tensor:
-        """Log-density of ``z`` ``(…, L)`` in nats: ``(…)``."""
-        return torch.logsumexp(self._log_joint(z), dim=0).reshape(z.shape[:-1])
-
-    def _log_joint(self, z: Tensor) -> Tensor:
-        """``(K, n)`` log π_k N(z; μ_k, Σ_k) of ``z`` ``(…, L)``, n of them."""
-        size = self.means.shape[-1]
-        apart = z.reshape(-1, size) - self.means.unsqueeze(1)
-        if self.scales.ndim == 3:
-            white = torch.linalg.solve_triangular(self.scales, apart.mT, upper=False).mT
-            log_volume = self.scales.diagonal(dim1=-2, dim2=-1).log().sum(-1)
-        else:
-            white = apart / self.scales.unsqueeze(1)
-            log_volume = self.scales.log().sum(-1)
-        constant = self.weights.log() - log_volume - 0.5 * size * math.log(2 * math.pi)
-        return constant.unsqueeze(1) - 0.5 * white.square().sum(-1)
-
-    def near(self, z: Tensor, size: float) -> Tensor:
-        """Codes near ``z`` ``(n, L)``: a step that leaves draws from the mixture draws from it.
-
-        k ~ p(k|z), z' = μ_k + √(1 − size²) (z − μ_k) + size · ε with ε ~ N(0, Σ_k).
-        """
-        component = torch.multinomial(self._log_joint(z).softmax(0).T, 1).squeeze(1)
-        means, scales = self.means[component], self.scales[component]
-        drawn = rsample(means, scale_tril=scales) if scales.ndim == 3 else rsample(means, scale=scales)
-        return means + math.sqrt(1 - size**2) * (z - means) + size * (drawn - means)
-
-    def sample(self, n: int) -> Tensor:
-        """``(n, L)``: n draws."""
-        return self.sample_like(self.means.new_empty(n, self.means.shape[-1]))
-
-    def sample_like(self, z: Tensor) -> Tensor:
-        """Draws of the shape of ``z`` ``(…, L)``."""
-        edges = self.weights.cumsum(0)
-        # a draw times the last edge, which rounding may leave below 1, always falls before that edge
-        place = torch.rand_like(z[..., 0]) * edges[-1]
-        component = (place.unsqueeze(-1) >= edges[:-1]).sum(-1)
-        component = component.clamp_max((self.weights > 0).sum() - 1)
-        if self.scales.ndim == 3:
-            return rsample(self.means[component], scale_tril=self.scales[component])
-        return rsample(self.means[component], scale=self.scales[component])
 
 
 def _spread(codes: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -1,0 +1,93 @@
+"""What all priors share, and the standard normal."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import ClassVar, Protocol, TypeAlias
+
+import torch
+from torch import Tensor, nn
+
+from narrows._normal import FullNormal, Normal, UnitNormal
+from narrows._part import Part
+
+Encode: TypeAlias = Callable[[Tensor], Normal | FullNormal]
+"""From what the encoder takes ``(B, …)`` to q(z|x), with dropout and normalisation in evaluation mode."""
+
+
+class CodeDistribution(Protocol):
+    """A distribution over whole codes."""
+
+    def log_prob(self, z: Tensor) -> Tensor:
+        """Log-density of ``z`` ``(…, L)`` in nats: ``(…)``."""
+
+    def sample(self, n: int) -> Tensor:
+        """``(n, L)``: n draws."""
+
+    def sample_like(self, z: Tensor) -> Tensor:
+        """Draws of the shape of ``z`` ``(…, L)``."""
+
+    def near(self, z: Tensor, size: float) -> Tensor:
+        """Codes near ``z`` ``(n, L)``: a step from 0 (none) to 1 (far) that leaves draws from this prior such draws."""
+
+
+class PriorModule(nn.Module):
+    """What every built prior is."""
+
+    @abstractmethod
+    def forward(self, condition: Tensor | None = None, encode: Encode | None = None) -> CodeDistribution:
+        """The distribution over codes.
+
+        Args:
+            condition: ``(B,)`` class of every row, −1 where it is unknown; the distribution is then over B codes, one
+                of each row. None: of no row in particular.
+            encode: The model's encoder, for priors that look through it.
+        """
+
+
+class Prior(Part, ABC, room="priors", abstract=True):
+    """Base of all priors."""
+
+    fitted_afterwards: ClassVar[bool] = False
+    """Whether it takes no part in training and is fitted to the codes afterwards, by ``fit_codes`` of its module."""
+
+    @abstractmethod
+    def build(self, size: int, inputs: tuple[int, ...] = ()) -> PriorModule:
+        """The module that holds what the prior learns.
+
+        Args:
+            size: Numbers per code, L.
+            inputs: Shape of what the encoder takes, for priors that look through it.
+        """
+
+
+class StandardNormal(Prior):
+    """Independent standard normals.
+
+    p(z) = N(0, I).
+
+    Example:
+        ```python
+        StandardNormal().build(2)().sample(3).shape  # (3, 2)
+        ```
+    """
+
+    def build(self, size: int, inputs: tuple[int, ...] = ()) -> PriorModule:
+        """The module; it learns nothing."""
+        return StandardNormalModule(size)
+
+
+class StandardNormalModule(PriorModule):
+    """A standard normal prior, built."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        # not saved: it only says of what size, on which device and of which type draws are to be
+        self.register_buffer("template", torch.zeros(size), persistent=False)
+
+    template: Tensor
+
+    def forward(self, condition: Tensor | None = None, encode: Encode | None = None) -> UnitNormal:
+        """N(0, I) over codes."""
+        return UnitNormal(self.template)

@@ -69,8 +69,8 @@ class Noise(Part, room="diffusion"):
 def turn(denoise: Denoise, y: Tensor, sigma: Tensor) -> Tensor:
     r"""How rows change as the angle of their noise falls, $-\mathrm{d}y / \mathrm{d}\phi$.
 
-    $F = (D(y / \cos \phi; \sigma) - \cos \phi \, y) / \sin \phi$ of $y = \cos \phi \, x + \sin \phi \, \varepsilon$: what the
-    network of `DiffusionModule` itself gives.
+    $F = (D(y / \cos \phi; \sigma) - \cos \phi \, y) / \sin \phi$ of $y = \cos \phi \, x + \sin \phi \, \varepsilon$:
+    what the network of `DiffusionModule` itself gives.
 
     Args:
         denoise: The denoiser.
@@ -147,6 +147,13 @@ class Heun(Sampler):
         return (y + way * (slope + turn(denoise, y + way * slope, then)) / 2) * (1 + then.square()).sqrt()
 
 
+def to_noise(denoise: Denoise, x: Tensor, noise: Noise, steps: int = 18) -> Tensor:
+    """The noise ``(n, *shape)``, of variance 1, from which `Heun` comes to these rows: its steps backwards."""
+    for now, then in itertools.pairwise(noise.levels(steps + 1)[:-1].flip(0).to(x)):
+        x = Heun().step(denoise, x, now, then)
+    return x / math.sqrt(1 + noise.high**2)
+
+
 class DDIM(Sampler):
     r"""First-order steps: $x' = D + \tfrac{\sigma'}{\sigma} (x - D)$.
 
@@ -219,9 +226,9 @@ def inpaint(denoise: Denoise, values: Tensor, known: Tensor, noise: Noise, steps
 def log_density(denoise: Denoise, x: Tensor, noise: Noise, steps: int = 50, probes: int = 8) -> Tensor:
     r"""Log-density of rows, ``(n,)`` in nats, by the probability flow.
 
-    $\ln p(y_0) = \ln N(y_1; 0, I) - \int \nabla \cdot F \, \mathrm{d}\phi$ from the least noise to the most (see `turn`).
-    The divergence is exact for rows of at most 64 numbers, otherwise an average over random directions (Hutchinson), the
-    same for all rows.
+    $\ln p(y_0) = \ln N(y_1; 0, I) - \int \nabla \cdot F \, \mathrm{d}\phi$ from the least noise to the most (see
+    `turn`). The divergence is exact for rows of at most 64 numbers, otherwise an average over random directions
+    (Hutchinson), the same for all rows.
 
     Args:
         denoise: The denoiser; a row's result must not depend on the other rows.
@@ -320,31 +327,34 @@ class DiffusionModule(nn.Module):
         return standard * self.scale + self.centre
 
     def forward(self, x: Tensor, sigma: Tensor, condition: Tensor | None = None) -> Tensor:
-        """The expected clean rows ``(n, *shape)``, in standard units.
+        """The expected clean rows ``(n, *shape)``, in standard units; by the average unless in training.
 
         Args:
             x: ``(n, *shape)`` noisy rows.
             sigma: ``(n,)`` or ``()`` how noisy they are.
             condition: ``(n, …)`` what they are to be like; None: nothing is said.
         """
+        return self._estimate(self.live if self.training else self.average, x, sigma, condition)
+
+    def _estimate(self, network: nn.Module, x: Tensor, sigma: Tensor, condition: Tensor | None) -> Tensor:
         row = sigma.expand(x.shape[0])
         sigma = row.reshape(-1, *(1,) * len(self.shape))
         total = (1 + sigma.square()).sqrt()
-        network = self.live if self.training else self.average
         return x / total.square() + sigma / total * network(x / total, row, condition)
 
     def guided(self, condition: Tensor | None = None, guidance: float = 1.0) -> Denoise:
-        """The denoiser of rows of a condition ``(n, …)``, which counts ``guidance`` times.
+        """The average as a denoiser of rows of a condition ``(n, …)``, which counts ``guidance`` times.
 
         Reference:
             Classifier-Free Diffusion Guidance, Ho, Salimans, 2022, https://arxiv.org/abs/2207.12598
         """
-        if condition is None or guidance == 1:
-            return lambda x, sigma: self(x, sigma, condition)
 
         def denoise(x: Tensor, sigma: Tensor) -> Tensor:
-            free = self(x, sigma)
-            return free + guidance * (self(x, sigma, condition) - free)
+            told = self._estimate(self.average, x, sigma, condition)
+            if condition is None or guidance == 1:
+                return told
+            free = self._estimate(self.average, x, sigma, None)
+            return free + guidance * (told - free)
 
         return denoise
 

@@ -23,6 +23,7 @@ from narrows.errors import InvalidData, InvalidParameter, NarrowsError
 from narrows.estimators._choose import Choices, default_parts, resolve
 from narrows.estimators._shared import check_params, describe_features, draw_seed
 from narrows.estimators._streams import open_data, prepared, streamed
+from narrows.models import fit_prior
 from narrows.models.autoencoder import AutoencoderModule, active_units
 from narrows.training import History, Loop, Player, Training
 from narrows.training.loop import trainable
@@ -30,7 +31,7 @@ from narrows.training.ranks import ranks_for
 from narrows.training.seeds import hash_seed, seeded
 
 WATCHED = 1000  # rows whose codes are looked at after every epoch
-PRIOR_ROWS = 20_000  # rows whose codes a prior is fitted to
+PRIOR_ROWS = 100_000  # rows whose codes a prior is fitted to
 
 
 class NotFitted(NarrowsError, NotFittedError):
@@ -149,7 +150,7 @@ class BaseModel(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
         seed: int,
     ) -> Self:
         if module.fitted_prior:
-            _fit_prior(module, train, seed)
+            _fit_prior(module, train, seed, self._training())
         # nothing is set before everything has worked: bad input leaves no half-fitted model
         self.format_, self.module_, self.choices_ = format_, module, full
         self.history_, self.seed_ = history, seed
@@ -407,6 +408,7 @@ def initial_module(choices: Choices, layout: Any, seed: int) -> AutoencoderModul
         return choices.build(layout)
 
 
-def _fit_prior(module: AutoencoderModule, rows: Rows | RowStream, seed: int) -> None:
-    codes = tasks.encode(module, rows.take(slice(PRIOR_ROWS)))
-    module.prior.fit_codes(codes.double().numpy(), seed)  # type: ignore[operator]
+def _fit_prior(module: AutoencoderModule, rows: Rows | RowStream, seed: int, training: Training) -> None:
+    with seeded(hash_seed(seed, 11)):
+        codes = tasks.posterior_draws(module.eval(), rows.take(slice(PRIOR_ROWS)))
+    fit_prior(module.prior, codes, seed, training)

@@ -75,7 +75,7 @@ class ResidualModule(nn.Module):
     def forward(self, x: Tensor, told: Tensor | None = None) -> Tensor:
         """``(…, *shape) -> (…, *shape_out)``, with ``told`` ``(…, width)``."""
         lead = x.shape[: x.ndim - len(self.shape)]
-        h = self.first(x.reshape(*lead, -1))
+        h = self.first(x.reshape(*lead, math.prod(self.shape)))
         for number, layer in enumerate(self.layers):
             seen = h if told is None else h + self.told[number](told)
             h = h + layer(F.dropout(self.activation(seen), self.dropout, self.training))

@@ -24,6 +24,7 @@ class Layout:
         high: Largest value seen in training, likewise.
         blanks: Whether values can be missing: one per column, or a single one for all elements. A network is told
             which values are blank only where some were blank in training: what it never saw, it cannot use.
+        classes: How many classes ``Rows.condition`` tells apart; 0 where rows have no labels.
     """
 
     shape: tuple[int, ...]
@@ -31,6 +32,7 @@ class Layout:
     low: tuple[float, ...] = (0.0,)
     high: tuple[float, ...] = (1.0,)
     blanks: tuple[bool, ...] = (False,)
+    classes: int = 0
 
     def __post_init__(self) -> None:
         """Tables must say of every column whether it is a category."""
@@ -61,7 +63,8 @@ class Rows:
         values: ``(B, *shape)`` float, in the format's scaled units. Categories are indices; blanks hold 0, never NaN.
         observed: ``(B, *shape)`` boolean, false where a value is blank; None when nothing is blank.
         lengths: ``(B,)`` whole numbers, how many steps of a series exist; None when all do.
-        condition: ``(B, …)`` what the model may look at besides the row.
+        condition: ``(B, …)`` what the model may look at besides the row. Where rows have labels: ``(B,)`` whole
+            numbers, the class of every row, −1 where it has none.
         target: ``(B, …)`` what a supervised model should predict.
         group: ``(B,)`` whole numbers, rows that belong together.
         weight: ``(B,)`` how much each row counts.

@@ -20,7 +20,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 import narrows
 from narrows import Training, bottlenecks, likelihoods, networks, objectives, penalties, priors
 from narrows.errors import InvalidData, InvalidParameter, NarrowsError
-from narrows.estimators import BaseModel
+from narrows.estimators import BaseAutoencoder
 
 ESTIMATORS = [
     narrows.Autoencoder,
@@ -37,7 +37,7 @@ def test_scikit_learns_contract(estimator, check):
 
 
 def test_every_estimator_is_listed():
-    assert {c for c in BaseModel.__subclasses__() if c.__module__.startswith("narrows")} == set(ESTIMATORS)
+    assert {c for c in BaseAutoencoder.__subclasses__() if c.__module__.startswith("narrows")} == set(ESTIMATORS)
 
 
 def curved(n: int = 400, seed: int = 0) -> np.ndarray:

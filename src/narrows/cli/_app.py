@@ -8,6 +8,7 @@ import typer
 
 from narrows.cli._group import Group
 from narrows.cli._output import Output
+from narrows.cli._words import models
 
 app = typer.Typer(
     cls=Group,
@@ -83,7 +84,7 @@ def fit(
         typer.Option(
             "--model",
             "-m",
-            help="autoencoder (ae), sparse (sae), contractive (cae), denoising (dae) or variational (vae).",
+            help=f"One of {models()}.",
             rich_help_panel=PARTS,
         ),
     ] = "autoencoder",
@@ -181,6 +182,14 @@ def fit(
         str | None,
         typer.Option(metavar="COLUMN", help="Colour the code map by this column.", rich_help_panel=DATA),
     ] = None,
+    labels: Annotated[
+        str | None,
+        typer.Option(
+            metavar="COLUMN|folders",
+            help="The class of every row, for models that can be asked for one; for images, their folders.",
+            rich_help_panel=DATA,
+        ),
+    ] = None,
     sql: Annotated[
         str | None,
         typer.Option(metavar="QUERY", help="A query over SOURCE, as the table 'data'.", rich_help_panel=DATA),
@@ -265,6 +274,7 @@ def fit(
         columns=tuple(columns or ()),
         drop=tuple(drop or ()),
         colour=colour,
+        labels=labels,
         code_sizes=code_sizes,
         out=out,
         resume=resume,
@@ -416,7 +426,14 @@ def generate(
         typer.Argument(metavar="MODEL|SOURCE", help="A model's folder, or a table to learn first.", show_default=False),
     ],
     out: Annotated[
-        str, typer.Option("--out", "-o", metavar="FILE", help=".csv, .parquet, .json or .npz.", show_default=False)
+        str,
+        typer.Option(
+            "--out",
+            "-o",
+            metavar="FILE",
+            help="Tables: .csv, .parquet, .json, .npz. Images: a folder, .png (one grid), .npz.",
+            show_default=False,
+        ),
     ],
     number: Annotated[int, typer.Option("--number", "-n", min=1, metavar="N", help="How many rows.")] = 1000,
     where: Annotated[
@@ -438,13 +455,16 @@ def generate(
     sql: Sql = None,
     epochs: Annotated[int | None, typer.Option(min=1, metavar="N", help="Passes over the rows, at most.")] = None,
     time_budget: Annotated[str | None, typer.Option(metavar="TIME", help="90s, 5m: training at most.")] = None,
+    force: Force = False,
     json: Json = False,
 ) -> None:
-    """Write made-up rows of a table, under conditions if asked for, and say how good they are."""
+    """Write made-up rows, under conditions if asked for, and of tables say how good they are."""
     from narrows.cli import _generate, _words
 
     seconds = _words.seconds(time_budget)
-    request = _generate.Request(source, out, number, where, balance, seed, against, target, save, sql, epochs, seconds)
+    request = _generate.Request(
+        source, out, number, where, balance, seed, against, target, save, sql, epochs, seconds, force
+    )
     _generate.generate(request, Output(json))
 
 

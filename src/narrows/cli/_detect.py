@@ -74,7 +74,7 @@ def _check(request: Request) -> None:
 
 def _detector(request: Request, source: Any) -> Any:
     from narrows.data import open_source
-    from narrows.estimators import AnomalyDetector, BaseModel, load
+    from narrows.estimators import AnomalyDetector, BaseAutoencoder, load
 
     clean = None if request.train is None else open_source(request.train).data
     if request.model is not None:
@@ -83,7 +83,7 @@ def _detector(request: Request, source: Any) -> Any:
             if clean is not None:
                 raise InvalidParameter(f"{request.model!r} is a detector already: leave --train out")
             return found
-        if not isinstance(found, BaseModel):
+        if not isinstance(found, BaseAutoencoder):
             raise InvalidParameter(f"{request.model!r} holds a {type(found).__name__}, which cannot judge rows")
         return AnomalyDetector.from_model(found, source.data if clean is None else clean)
     if source.kind != "table":

@@ -55,10 +55,10 @@ def _known(data: Any, format_: Any) -> Any:
 
 def _reconstruction(model: Any, data: Any, by: str, seed: int) -> tuple[Any, Any]:
     """−log p(x|z) of every row, and the column in made-up rows."""
-    from narrows.estimators import BaseModel, Synthesizer
+    from narrows.estimators import BaseAutoencoder, Synthesizer
     from narrows.evaluate import columns
 
-    if isinstance(model, BaseModel):
+    if isinstance(model, BaseAutoencoder):
         model = Synthesizer.from_model(model)
     if not isinstance(model, Synthesizer):
         raise InvalidParameter(f"a {type(model).__name__} does not reconstruct rows: there is nothing to evaluate")

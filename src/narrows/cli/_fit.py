@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from narrows.cli import _elbow, _folders, _stream, _words
+from narrows.cli import _elbow, _folders, _labels, _stream, _words
 from narrows.cli._group import Interrupted
 from narrows.cli._output import Output
 from narrows.errors import InvalidParameter
@@ -35,6 +35,7 @@ class Request:
     columns: tuple[str, ...] = ()
     drop: tuple[str, ...] = ()
     colour: str | None = None
+    labels: str | None = None
     code_sizes: str | None = None
     out: str | None = None
     resume: bool = False
@@ -53,7 +54,8 @@ class Request:
 class Material:
     """The rows to train on and those held out, with their classes for figures.
 
-    Where the rows to train on are a stream, ``shown`` are some of them, in memory, and ``labels`` are of those.
+    Where the rows to train on are a stream, ``shown`` are some of them, in memory, and ``labels`` are of those. The
+    ``classes`` are labels that the model is told.
     """
 
     name: str
@@ -66,6 +68,7 @@ class Material:
     notes: list[str]
     format: Any
     shown: Any = None
+    classes: Any = None
 
 
 def fit(request: Request, output: Output) -> None:
@@ -85,7 +88,8 @@ def fit(request: Request, output: Output) -> None:
     training = _training(request, output)
     model = _words.build(request.wishes, material.format, training, request.seed)
     if rank() > 0:  # the first process writes and speaks for all
-        model.set_params(training__checkpoint="the first process's", training__verbose=False).fit(material.train)
+        model.set_params(training__checkpoint="the first process's", training__verbose=False)
+        model.fit(material.train, labels=material.classes)
         return
     place = _folders.claim(request.out, material.name, resume=request.resume, force=request.force)
     try:
@@ -109,9 +113,10 @@ def _run(request: Request, material: Material, training: Any, place: _folders.Pl
         _check_same(request, place)
     _say_found(material, place, output)
     training = training.set_params(checkpoint=str(place.checkpoint))
-    elbow = None
     if request.code_sizes is None:
-        model = _words.build(request.wishes, material.format, training, request.seed).fit(material.train)
+        model = _words.build(request.wishes, material.format, training, request.seed)
+        model.fit(material.train, labels=material.classes)
+        elbow = None
     else:
         model, elbow = _elbow.fit(request, material, training, output)
     # where the checkpoint lay is this run's affair, not the model's
@@ -173,12 +178,19 @@ def prepare(request: Request) -> Material:
     size, memory = _words.image_size(request.image_size), _stream.budget(request.memory)
     source = open_source(request.source, sql=request.sql, skip_bad=request.skip_bad, image_size=size, memory=memory)
     if isinstance(source.data, Stream):
+        if request.labels is not None:
+            raise InvalidParameter("--labels goes with data in memory; this is read piece by piece: give more --memory")
         return _stream.prepare(request, source)
     labels, test_labels, label_name = source.labels, source.test_labels, "class" if source.labels is not None else None
     if request.colour is not None:
         labels, label_name = colour_values(request, source.data)
         test_labels = None if source.test is None else colour_values(request, source.test)[0]
-    data, test = select(source.data, request), None if source.test is None else select(source.test, request)
+    data, test = source.data, source.test
+    if request.labels is not None:
+        labels, data, label_name = _labels.of_rows(request.labels, source, source.data)
+        if test is not None:
+            test_labels, test, _ = _labels.of_rows(request.labels, source, source.test)
+    data, test = select(data, request), None if test is None else select(test, request)
     notes = list(source.notes)
     if request.memory is not None and source.kind == "table":
         notes.append(f"within the budget of {in_words(memory)}: learnt in memory")
@@ -189,7 +201,10 @@ def prepare(request: Request) -> Material:
             test_labels, labels = take(labels, held), take(labels, kept)
         else:
             notes.append(f"no rows were held out of {count(data):,}, so errors are those of training rows")
-    return Material(source.name, source.kind, data, test, labels, test_labels, label_name, notes, source.format)
+    classes = None if request.labels is None else labels
+    return Material(
+        source.name, source.kind, data, test, labels, test_labels, label_name, notes, source.format, classes=classes
+    )
 
 
 def columns_of(data: Any) -> list[str] | None:
@@ -303,7 +318,8 @@ def _say_found(material: Material, place: _folders.Place, output: Output) -> Non
 
 
 def _say_chosen(model: Any, output: Output) -> None:
-    output.head(f"Model: {type(model).__name__}, {many(model.module_.code_size, 'number')} per code")
+    code = getattr(model.module_, "code_size", None)
+    output.head(f"Model: {type(model).__name__}" + (f", {many(code, 'number')} per code" if code else ""))
     output.points(model.reasons_)
 
 
@@ -318,7 +334,7 @@ def _say_result(model: Any, report: Any, folder: Path, output: Output) -> None:
         [
             "report.html: all of this with figures, to read in a browser",
             f"model.json and weights: narrows.load({str(folder)!r}) in Python, or narrows info {folder}",
-            f"next: narrows sample {folder} -n 100 --out samples.{ending}",
+            f"next: narrows generate {folder} -n 100 --out samples.{ending}",
         ]
     )
 
@@ -335,7 +351,7 @@ def _result(request: Request, model: Any, material: Material, report: Any, folde
         "rows": count(material.train),
         "held_out": 0 if material.test is None else count(material.test),
         "estimator": type(model).__name__,
-        "code_size": model.module_.code_size,
+        "code_size": model.choices_.code_size_of(model.module_),
         "seed": request.seed,
         "epochs": int(last.get("epoch", 0)),
         "best_epoch": history.best_epoch,

@@ -33,21 +33,27 @@ class Request:
     sql: str | None = None
     epochs: int | None = None
     time_budget: float | None = None
+    force: bool = False
 
 
 def generate(request: Request, output: Output) -> None:
     """Make up rows of a model, or of a table that is learnt first; write them and say how good they are."""
     _check(request)
+    images = False
     if _is_model(request.source):
-        synthesizer = _load(request.source)
+        synthesizer = _load(request)
+        images = _is_images(synthesizer)
         parts = None if request.against is None else _halves(request.against, None, request.seed)
     else:
         parts = _halves(request.source, request.sql, request.seed)
         synthesizer = _fit(request, parts[0])
-    many = request.number > _stream.PART
+    if not images:
+        _check_table(request.out)
+    many = request.number > _stream.PART and not images
     if many:
         _stream.check_ending(request.out)
-    made = synthesizer.sample(min(request.number, _stream.PART), request.where, request.balance, request.seed)
+    number = min(request.number, _stream.PART) if many else request.number
+    made = _draw(synthesizer, number, request, request.seed)
     report = None
     if parts is not None:
         report = _report(synthesizer, made, parts, request)
@@ -59,21 +65,31 @@ def generate(request: Request, output: Output) -> None:
         rest = _stream.in_parts(
             request.number,
             request.seed,
-            lambda n, own: made if own == request.seed else synthesizer.sample(n, request.where, request.balance, own),
+            lambda n, own: made if own == request.seed else _draw(synthesizer, n, request, own),
         )
         line = f"{_stream.write_parts(map(_stream.as_arrow, rest), request.out):,} rows → {request.out}"
     else:
-        line = _write.write_rows(made, request.out, images=False)
+        line = _write.write_rows(made, request.out, images=images, force=request.force)
     _tell(request, report, output)
     output.result(
         {"out": request.out, "rows": request.number, "report": None if report is None else report.to_dict()}, line
     )
 
 
+def _check_table(out: str) -> None:
+    if Path(out).suffix.lower() in ("", ".png"):
+        raise InvalidParameter(f"--out {out!r}: end the name in .csv, .parquet, .json or .npz")
+
+
+def _is_images(model: Any) -> bool:
+    format_ = getattr(model, "format_", None)
+    return format_ is not None and len(format_.layout.shape) == 3
+
+
 def _check(request: Request) -> None:
-    if Path(request.out).suffix.lower() in ("", ".png"):
-        raise InvalidParameter(f"--out {request.out!r}: end the name in .csv, .parquet, .json or .npz")
     model = _is_model(request.source)
+    if not model:
+        _check_table(request.out)
     if not model and request.against is not None:
         raise InvalidParameter("--against goes with a model; a table is compared with its own held-out rows")
     if model and (request.save is not None or request.sql is not None):
@@ -90,11 +106,28 @@ def _is_model(source: str) -> bool:
     return (Path(source) / MODEL).is_file()
 
 
-def _load(folder: str) -> Any:
-    from narrows.estimators import Synthesizer, load
+def _load(request: Request) -> Any:
+    """What makes rows: a synthesizer, also over an autoencoder of tables, or any other model as it is."""
+    from narrows.estimators import BaseAutoencoder, BaseModel, Synthesizer, load
 
-    model = load(folder)
-    return model if isinstance(model, Synthesizer) else Synthesizer.from_model(model)
+    model = load(request.source)
+    if isinstance(model, Synthesizer):
+        return model
+    if not isinstance(model, BaseModel):
+        raise InvalidParameter(f"{request.source!r} holds a {type(model).__name__}, which makes no rows")
+    if isinstance(model, BaseAutoencoder) and len(model.format_.layout.shape) == 1 and not model.module_.conditional:
+        return Synthesizer.from_model(model)
+    if request.balance is not None:
+        raise InvalidParameter(f"--balance goes with a synthesizer; this is a {type(model).__name__}: use --where")
+    if request.against is not None and len(model.format_.layout.shape) > 1:
+        raise InvalidParameter("--against compares tables; this model makes images")
+    return model
+
+
+def _draw(model: Any, number: int, request: Request, seed: int | None) -> Any:
+    if request.balance is None:
+        return model.sample(number, where=request.where, random_state=seed)
+    return model.sample(number, request.where, request.balance, seed)
 
 
 def _halves(source: str, sql: str | None, seed: int) -> tuple[Any, Any]:

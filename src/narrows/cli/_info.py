@@ -30,7 +30,11 @@ def model(folder: str, output: Output) -> None:
         found = _summary(folder, content)
     except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
         raise SavedModelError(f"{folder} does not describe a model: {error!r}") from error
-    output.say(f"{content['estimator']} in {folder}: {found['rows']}, narrowed to {found['code_size']} numbers", "bold")
+    does = "narrowed to" if "bottleneck" in found["parts"] else "each made from"
+    output.say(f"{content['estimator']} in {folder}: {found['rows']}, {does} {found['code_size']} numbers", "bold")
+    if found["classes"]:
+        shown = ", ".join(map(str, found["classes"][:8])) + (", …" if len(found["classes"]) > 8 else "")
+        output.points([f"{len(found['classes'])} classes: {shown}"])
     if "comparison" in found["metrics"]:
         output.points([found["metrics"]["comparison"]])
     output.head("Parts")
@@ -119,6 +123,7 @@ def _summary(folder: str, content: Mapping[str, Any]) -> dict[str, Any]:
         "parts": {name: words(part) for name, part in content["parts"].items()},
         "reasons": list(content["reasons"]),
         "columns": columns,
+        "classes": list(content["labels"]["classes"]) if "labels" in content else [],
         "metrics": dict(content["metrics"]),
         "training": {
             "epochs": int(history.rows[-1]["epoch"]) if history.rows else 0,

@@ -36,7 +36,7 @@ class Wanted:
 
 def encode(wanted: Wanted, output: Output) -> None:
     """Write the code of every row."""
-    model = _load(wanted)
+    model = _load(wanted, "transform")
     data, names = _rows(model, wanted)
     size = model.module_.code_size
     if _streams(data):
@@ -51,7 +51,7 @@ def encode(wanted: Wanted, output: Output) -> None:
 
 def score(wanted: Wanted, output: Output) -> None:
     """Write how well every row is reconstructed, as log p(x|z)."""
-    model = _load(wanted)
+    model = _load(wanted, "score_samples")
     data, names = _rows(model, wanted)
     if _streams(data):
         parts = (_write.score_table(model.score_samples(p), _names(data, p)) for p in data.pieces())
@@ -68,14 +68,14 @@ def score(wanted: Wanted, output: Output) -> None:
 
 def decode(wanted: Wanted, output: Output) -> None:
     """Write the row of every code."""
-    model = _load(wanted)
+    model = _load(wanted, "inverse_transform")
     codes = _write.read_codes(str(wanted.source))
     _written(model, model.inverse_transform(codes), wanted, output)
 
 
 def reconstruct(wanted: Wanted, output: Output) -> None:
     """Write every row after it was narrowed to its code and widened again."""
-    model = _load(wanted)
+    model = _load(wanted, "reconstruct")
     data, names = _rows(model, wanted)
     if _streams(data) and not is_images(model):
         _written_in_parts(map(model.reconstruct, data.pieces()), wanted, output)
@@ -85,7 +85,7 @@ def reconstruct(wanted: Wanted, output: Output) -> None:
 
 def denoise(wanted: Wanted, output: Output) -> None:
     """Write every row with its noise taken out."""
-    model = _load(wanted)
+    model = _load(wanted, "denoise")
     if model.choices_.corruption is None:
         say("note: this model was not trained to denoise, only to reconstruct: fit one with --model denoising")
     data, names = _rows(model, wanted)
@@ -109,7 +109,7 @@ def interpolate(wanted: Wanted, start: int, end: int, steps: int, output: Output
     """Write rows on the way from one row to another."""
     from narrows.data.split import count, take
 
-    model = _load(wanted)
+    model = _load(wanted, "interpolate")
     data, _ = _rows(model, wanted)
     rows = count(data)
     for option, place in (("--from", start), ("--to", end)):
@@ -123,7 +123,7 @@ def export(wanted: Wanted, output: Output) -> None:
     """Write encoder and decoder as ONNX."""
     import logging
 
-    model = _load(wanted)
+    model = _load(wanted, "to_onnx")
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # it lists libraries that nobody asked for
     folder = model.to_onnx(wanted.out)
     found = sorted(p.name for p in folder.glob("*.onnx"))
@@ -133,7 +133,8 @@ def export(wanted: Wanted, output: Output) -> None:
 # --- in and out ----------------------------------------------------------------------------------------------
 
 
-def _load(wanted: Wanted) -> Any:
+def _load(wanted: Wanted, method: str = "sample") -> Any:
+    """The model, which must be able to do something."""
     from narrows._saved import describe
 
     content = describe(wanted.model)  # says what is wrong with the folder before torch is imported
@@ -142,7 +143,12 @@ def _load(wanted: Wanted) -> Any:
         raise InvalidParameter(f"{wanted.model!r} holds {TASKS[kind]}")
     from narrows.estimators import load
 
-    return load(wanted.model)
+    model = load(wanted.model)
+    if not hasattr(model, method):
+        raise InvalidParameter(
+            f"{wanted.model!r} holds a {kind}, which cannot do this: it makes rows, with narrows generate"
+        )
+    return model
 
 
 def is_images(model: Any) -> bool:

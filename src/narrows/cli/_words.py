@@ -10,7 +10,8 @@ from typing import Any
 from narrows.errors import InvalidParameter
 
 UNITS = {"s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "": 1.0}
-MODELS = {
+#: The estimators that ``--model`` names: the word, the class, and other words for it. A new one is a line here.
+MODELS: dict[str, tuple[str, ...]] = {
     "autoencoder": ("Autoencoder", "ae", "plain"),
     "sparse": ("SparseAutoencoder", "sae"),
     "contractive": ("ContractiveAutoencoder", "cae"),
@@ -60,13 +61,21 @@ def model_name(text: str) -> str:
     Raises:
         InvalidParameter: If no model has that name.
     """
-    word = re.sub(r"[^a-z]", "", text.lower())
+    word = _letters(text)
     short = word.removesuffix("autoencoder") or "autoencoder"
     for name, (estimator, *others) in MODELS.items():
-        if short == name or word in others:
+        if short in (_letters(name), _letters(estimator)) or word in others:
             return estimator
-    known = ", ".join(f"{name} ({others[0]})" for name, (_, *others) in MODELS.items())
-    raise InvalidParameter(f"--model {text!r} is not known: choose one of {known}")
+    raise InvalidParameter(f"--model {text!r} is not known: choose one of {models()}")
+
+
+def _letters(text: str) -> str:
+    return re.sub(r"[^a-z]", "", text.lower())
+
+
+def models() -> str:
+    """What ``--model`` can be, in words."""
+    return ", ".join(f"{name} ({others[0]})" if others else name for name, (_, *others) in MODELS.items())
 
 
 def names_in(given: Sequence[str], known: Sequence[str], option: str) -> list[str]:
@@ -125,6 +134,8 @@ def build(wishes: Wishes, format_: Any, training: Any, seed: int) -> Any:
     own = set(kind._get_param_names())
     asked = _parts(wishes)
     common = {"code_size": wishes.code_size, "format": format_, "training": training, "random_state": seed}
+    if not issubclass(kind, estimators.BaseAutoencoder):
+        return _with_set(_generator(kind, own, common, asked, wishes), wishes.set)
     if asked.keys() <= own and not wishes.penalty:
         return _with_set(kind(**common, **asked), wishes.set)
     # --set reaches the named model's own parameters (beta, target, …) before its parts are taken
@@ -136,6 +147,18 @@ def build(wishes: Wishes, format_: Any, training: Any, seed: int) -> Any:
     parts["penalties"] = _penalties(wishes, choices.penalties, parts["bottleneck"])
     combined = estimators.Autoencoder(**common, **parts)
     return _with_set(combined, [s for s in wishes.set if s not in mine])
+
+
+def _generator(kind: Any, own: set[str], common: dict[str, Any], asked: dict[str, Any], wishes: Wishes) -> Any:
+    """A model that is no autoencoder: its parts are its own, and combine with no others."""
+    given = {name: value for name, value in {**common, **asked}.items() if value is not None}
+    other = sorted(given.keys() - own) + (["penalty"] if wishes.penalty else [])
+    if other:
+        options = ", ".join("--" + name.replace("_", "-") for name in other)
+        raise InvalidParameter(
+            f"{options}: a {kind.__name__} has no such part; --set NAME=VALUE knows {', '.join(sorted(own))}"
+        )
+    return kind(**given)
 
 
 def _parts(wishes: Wishes) -> dict[str, Any]:

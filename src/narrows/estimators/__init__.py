@@ -1,6 +1,7 @@
 """Estimators: numpy, DataFrames and images in and out; scikit-learn's contract."""
 
 from narrows.estimators._base import BaseModel, NotFitted
+from narrows.estimators._codes import BaseAutoencoder
 from narrows.estimators._files import load
 from narrows.estimators.autoencoder import (
     Autoencoder,
@@ -17,6 +18,7 @@ from narrows.estimators.synthesizer import Synthesizer
 __all__ = [
     "AnomalyDetector",
     "Autoencoder",
+    "BaseAutoencoder",
     "BaseModel",
     "ContractiveAutoencoder",
     "DenoisingAutoencoder",

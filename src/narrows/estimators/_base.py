@@ -4,42 +4,42 @@ from __future__ import annotations
 
 import os
 from abc import ABC, abstractmethod
+from dataclasses import replace
 from numbers import Integral
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
-from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.base import BaseEstimator
 from sklearn.exceptions import NotFittedError
-from sklearn.utils import Tags, check_array
+from sklearn.utils import Tags
 
-from narrows import tasks
 from narrows._part import nested_params, replace_params
-from narrows._types import Rows
+from narrows._types import Layout, Rows
 from narrows.data import format_for
 from narrows.data.row_stream import RowStream
 from narrows.errors import InvalidData, InvalidParameter, NarrowsError
-from narrows.estimators._choose import Choices, default_parts, resolve
+from narrows.estimators._choices import ModelChoices
+from narrows.estimators._conditions import sample_where
+from narrows.estimators._labels import Labels
 from narrows.estimators._shared import check_params, describe_features, draw_seed
-from narrows.estimators._streams import open_data, prepared, streamed
-from narrows.models import fit_prior
-from narrows.models.autoencoder import AutoencoderModule, active_units
-from narrows.training import History, Loop, Player, Training
-from narrows.training.loop import trainable
+from narrows.estimators._streams import open_data, prepared
+from narrows.tasks._model_source import ModelSource
+from narrows.training import History, Loop, Training
 from narrows.training.ranks import ranks_for
 from narrows.training.seeds import hash_seed, seeded
 
-WATCHED = 1000  # rows whose codes are looked at after every epoch
-PRIOR_ROWS = 100_000  # rows whose codes a prior is fitted to
+WATCHED = 1000  # rows that are looked at after every epoch
+LOOKED_AT = 10_000  # rows that are looked at to choose a model's parts
 
 
 class NotFitted(NarrowsError, NotFittedError):
     """The model has not been trained yet."""
 
 
-class BaseModel(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator, ABC):
-    """What every autoencoder estimator does; subclasses choose the parts.
+class BaseModel(BaseEstimator, ABC):
+    """What every estimator of rows does; subclasses choose the parts.
 
     Attributes:
         format_: The fitted format: raw data to rows and back.
@@ -48,21 +48,26 @@ class BaseModel(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
         history_: One row per epoch, and a diagnosis in words.
         reasons_: Why format, likelihood, network and sizes are what they are.
         seed_: The seed that was used.
+        classes_: ``(k,)`` the classes of the rows, where ``fit`` was given labels.
         n_features_in_: Columns of the table, or values per image.
         feature_names_in_: Names of the columns, where they have names.
     """
 
+    #: What its scores are, and what it cannot do, for the model card.
+    LIMITS: ClassVar[str] = ""
+
     format_: Any
-    module_: AutoencoderModule
-    choices_: Choices
+    module_: Any
+    choices_: Any
     history_: History
     reasons_: list[str]
     seed_: int
+    classes_: np.ndarray
     n_features_in_: int
-    _n_features_out: int
+    _labels: Labels | None = None
 
     @abstractmethod
-    def choices(self) -> Choices:
+    def choices(self) -> ModelChoices:
         """The parts that the parameters mean; None where the data should decide (see ``choices_`` after fitting)."""
 
     # --- parameters ------------------------------------------------------------------------------------------
@@ -82,15 +87,19 @@ class BaseModel(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
         for name in params:
             outer, nested, _ = name.partition("__")
             if nested and outer in own and own[outer] is None:
-                # what this estimator would choose itself comes before what autoencoders choose in general
-                own[outer] = (default_parts() | self.choices().parts()).get(outer)
+                # what this estimator would choose itself comes before what is chosen in general
+                own[outer] = (self._default_parts() | self.choices().parts()).get(outer)
         for name, value in replace_params(own, params, of=type(self).__name__).items():
             setattr(self, name, value)
         return self
 
+    def _default_parts(self) -> dict[str, Any]:
+        """The part that a parameter left at None stands for when one of its own parameters is set by name."""
+        return {"training": Training()}
+
     # --- fitting ---------------------------------------------------------------------------------------------
 
-    def fit(self, X: Any, y: Any = None) -> Self:
+    def fit(self, X: Any, y: Any = None, *, labels: Any = None) -> Self:
         """Learn from rows.
 
         Args:
@@ -98,6 +107,9 @@ class BaseModel(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
                 or a list of image files; or the name of files, a folder or a pattern of them; or a `data.Stream`.
                 Blanks are NaN, None or NaT. What would take more than ``training.memory`` is read piece by piece.
             y: Ignored; here for scikit-learn's pipelines.
+            labels: ``(n,)`` the class of every row: numbers, booleans or text; None or NaN where it has none. A model
+                that looks at classes (``module_.conditional``) can be asked for rows of one: ``sample(5, where="label =
+                3")``.
 
         Returns:
             The model itself.
@@ -113,11 +125,17 @@ class BaseModel(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
         seed = self._seed()
         streams = prepared(X, self.choices(), training, seed)
         if streams is not None:
+            if labels is not None:
+                raise InvalidParameter("labels go with rows in memory; these are read piece by piece: leave labels out")
             return self._learn(*streams, seed)
         format_, rows = self._open(X)
+        known = None
+        if labels is not None:
+            known, index = Labels.of(labels, len(rows))
+            rows = rows.replace(condition=index)
         parts = _split(rows, training, seed)
         del rows  # the parts are copies: without this, training would hold all rows twice
-        return self._learn(format_, *parts, seed)
+        return self._learn(format_, *parts, seed, known)
 
     def _fit_rows(self, format_: Any, rows: Rows) -> Self:
         """Learn from rows that another's format made."""
@@ -127,36 +145,50 @@ class BaseModel(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
     def _open(self, X: Any) -> tuple[Any, Rows]:
         """The format that suits the data, and the rows, at least two."""
         choices = self.choices()
-        options = choices.format or format_for(X)
-        format_ = options.fit(X, likelihood=choices.likelihood)  # type: ignore[attr-defined]
+        options: Any = choices.format or format_for(X)
+        format_ = options.fit(X, likelihood=choices.likelihood)
         rows = format_.to_rows(X)
         if len(rows) < 2:
             raise InvalidData(f"n_samples={len(rows)}: one sample is not enough to learn from; give at least 2 rows")
         return format_, rows
 
-    def _learn(self, format_: Any, train: Rows | RowStream, validation: Rows | None, seed: int) -> Self:
-        full = resolve(self.choices(), format_.layout, format_.likelihood())
-        module = initial_module(full, format_.layout, seed)
-        history = self._train(full, module, format_.layout, self._training(), seed, train, validation)
-        return self._take(format_, full, module, history, train, seed)
+    def _learn(
+        self, format_: Any, train: Rows | RowStream, validation: Rows | None, seed: int, labels: Labels | None = None
+    ) -> Self:
+        layout = layout_of(format_, labels)
+        full = self.choices().resolved(format_, layout, train.take(slice(LOOKED_AT)))
+        module = initial_module(full, layout, seed)
+        history = self._train(full, module, layout, self._training(), seed, train, validation)
+        return self._take(format_, full, module, history, train, seed, labels)
 
     def _take(
         self,
         format_: Any,
-        full: Choices,
-        module: AutoencoderModule,
+        full: Any,
+        module: Any,
         history: History,
         train: Rows | RowStream,
         seed: int,
+        labels: Labels | None = None,
     ) -> Self:
-        if module.fitted_prior:
-            _fit_prior(module, train, seed, self._training())
+        self._finish(module, train, seed)
         # nothing is set before everything has worked: bad input leaves no half-fitted model
         self.format_, self.module_, self.choices_ = format_, module, full
         self.history_, self.seed_ = history, seed
         self.reasons_ = [*format_.reasons, *full.reasons]
+        self._set_labels(labels)
         self._describe()
         return self
+
+    def _finish(self, module: Any, train: Rows | RowStream, seed: int) -> None:
+        """What is left to do with a trained module."""
+
+    def _set_labels(self, labels: Labels | None) -> None:
+        self._labels = labels
+        if labels is not None:
+            self.classes_ = labels.classes
+        elif hasattr(self, "classes_"):
+            del self.classes_
 
     def _seed(self) -> int:
         """One seed, the same in all processes that train together."""
@@ -168,37 +200,31 @@ class BaseModel(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
 
     def _train(
         self,
-        choices: Choices,
-        module: AutoencoderModule,
-        layout: Any,
+        choices: Any,
+        module: Any,
+        layout: Layout,
         training: Training,
         seed: int,
         train: Rows | RowStream,
         validation: Rows | None,
     ) -> History:
-        step = choices.step(module, layout)
+        plan = choices.plan(module, layout)
         watched = (train if validation is None else validation).take(slice(WATCHED))
-        relative = not module.stochastic
         device = training.resolve_device()
-
-        def watch() -> dict[str, float]:
-            codes = module.encode(watched.to(device))
-            return {"active_units": float(active_units(codes, relative=relative))}
-
         loop = Loop(
-            step,
-            [Player(step, trainable(module))],
+            plan.root,
+            plan.players,
             training,
             hash_seed(seed, 1),
-            watch=watch,
+            watch=None if plan.watch is None else lambda: plan.watch(watched.to(device)),
+            after_step=plan.after_step,
             words=f"{type(self).__name__} {choices.parts()!r} {layout!r}",
         )
         choices.describe(loop.history, module)
-        return loop.fit(train, validation)
+        return loop.fit(train, validation if plan.judged else None)
 
     def _describe(self) -> None:
         """Set what scikit-learn wants to know of a fitted model."""
-        self._n_features_out = self.module_.code_size
         describe_features(self, self.format_)
 
     def untrained(self) -> Self:
@@ -206,7 +232,7 @@ class BaseModel(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
         self._check_fitted()
         copy = type(self)(**self.get_params(deep=False))
         copy.__dict__.update(self.__dict__)
-        copy.module_ = initial_module(self.choices_, self.format_.layout, self.seed_).eval()
+        copy.module_ = initial_module(self.choices_, layout_of(self.format_, self._labels), self.seed_).eval()
         return copy
 
     # --- using -----------------------------------------------------------------------------------------------
@@ -224,127 +250,37 @@ class BaseModel(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
         self._check_fitted()
         return self.format_.to_rows(X, owner=type(self).__name__)
 
-    @streamed
-    def transform(self, X: Any) -> np.ndarray:
-        """The code of every row.
-
-        Args:
-            X: n rows, as in ``fit``.
-
-        Returns:
-            ``(n, code_size)``, in the dtype of ``X`` when that is a float, else float32.
-        """
-        rows = self._rows(X)
-        return tasks.encode(self.module_, rows).numpy().astype(_dtype(X), copy=False)
-
-    def inverse_transform(self, Z: Any) -> Any:
-        """The expected row of every code, in the units and the container of the training data.
-
-        Args:
-            Z: ``(n, code_size)``.
-
-        Returns:
-            n rows.
-
-        Raises:
-            InvalidData: If the codes are of another width, or not finite.
-        """
-        self._check_fitted()
-        codes = check_array(Z, dtype=np.float32)
-        if codes.shape[1] != self.module_.code_size:
-            raise InvalidData(f"codes have {self.module_.code_size} numbers each, not {codes.shape[1]}")
-        return self.format_.from_values(tasks.decode(self.module_, torch.from_numpy(codes)))
-
-    @streamed
-    def reconstruct(self, X: Any) -> Any:
-        """What is left of every row after it was narrowed to its code; blanks come back filled.
-
-        Args:
-            X: n rows, as in ``fit``.
-
-        Returns:
-            n rows, in the units and the container of the training data.
-        """
-        rows = self._rows(X)
-        return self.format_.from_values(tasks.reconstruct(self.module_, rows), like=X)
-
-    def denoise(self, X: Any) -> Any:
-        """Rows with their noise taken out: the expected clean row given a noisy one.
-
-        Any narrow code removes some noise; a model that was trained with a corruption (`DenoisingAutoencoder`) has
-        learnt to.
-
-        Args:
-            X: n noisy rows, as in ``fit``.
-
-        Returns:
-            n rows.
-        """
-        return self.reconstruct(X)
-
-    @streamed
-    def score_samples(self, X: Any) -> np.ndarray:
-        """Log p(x|z) of every row at its mean code, summed over its observed values.
-
-        This says how well the model can reconstruct a row; it is not log p(x), which no autoencoder knows exactly.
-
-        Args:
-            X: n rows, as in ``fit``.
-
-        Returns:
-            ``(n,)`` in nats, for values in scaled units; higher is more normal.
-        """
-        rows = self._rows(X)
-        return tasks.log_likelihood(self.module_, rows).double().numpy()
-
-    def score(self, X: Any, y: Any = None) -> float:
-        """Mean of ``score_samples``, in nats per row: higher is better, for grid searches.
-
-        Args:
-            X: n rows, as in ``fit``.
-            y: Ignored.
-        """
-        return float(self.score_samples(X).mean())
-
-    def sample(self, n: int = 1, random_state: Any = None) -> Any:
-        """New rows: codes drawn from the prior, decoded.
-
-        Images are the mean of p(x|z), as people expect; rows of a table are drawn from it, so that columns vary as they
-        do in the data.
+    def sample(self, n: int = 1, where: str | None = None, random_state: Any = None) -> Any:
+        """New rows.
 
         Args:
             n: How many, at least 1.
+            where: A condition that all of them meet, on a table's columns and on ``label``, the class of a row, where
+                the model knows classes: ``"age > 40 AND label = 'yes'"``; see `narrows.data.where`.
             random_state: Whole number for equal rows at every call; None: new rows every time.
 
         Returns:
-            n rows, in the units and the container of the training data.
+            n rows, in the units and the container of the training data. Autoencoders: codes drawn from the prior, and
+            of images the mean of p(x|z), as people expect; rows of a table are drawn from it, so that columns vary as
+            they do in the data.
+
+        Raises:
+            InvalidParameter: If ``where`` cannot be read, or names what does not exist.
+            InvalidData: If no row that meets it is found.
         """
         self._check_fitted()
-        if not isinstance(n, Integral) or n < 1:
+        if not isinstance(n, Integral) or isinstance(n, bool) or n < 1:
             raise InvalidParameter(f"sample({n!r}): n must be a whole number of at least 1")
         seed = draw_seed(random_state)
-        draw = len(self.format_.layout.shape) == 1
-        return self.format_.from_values(tasks.sample(self.module_, int(n), seed, draw))
+        if where is not None:
+            return sample_where(self._source(), int(n), where, seed)
+        return self.format_.from_values(self._source().rows(int(n), seed)[0])
 
-    def interpolate(self, a: Any, b: Any, steps: int = 8) -> list[Any]:
-        """Rows on the way from one set of rows to another, on straight lines between their codes.
-
-        Args:
-            a: n rows to begin with.
-            b: n rows to end with.
-            steps: Points on every line, at least 2, both ends included.
-
-        Returns:
-            n sets of ``steps`` rows.
-        """
-        if not isinstance(steps, Integral) or steps < 2:
-            raise InvalidParameter(f"interpolate(steps={steps!r}): steps must be a whole number of at least 2")
-        start, end = self._rows(a), self._rows(b)
-        if len(start) != len(end):
-            raise InvalidData(
-                f"interpolate needs as many rows to begin with as to end with, not {len(start)} and {len(end)}"
-            )
-        return [self.format_.from_values(line) for line in tasks.interpolate(self.module_, start, end, int(steps))]
+    def _source(self) -> ModelSource:
+        """What rows are drawn from."""
+        if self._labels is None or not self.module_.conditional:
+            return ModelSource(self.module_, self.format_)
+        return ModelSource(self.module_, self.format_, self._labels.classes.tolist(), self._labels.shares)
 
     # --- files -----------------------------------------------------------------------------------------------
 
@@ -363,35 +299,12 @@ class BaseModel(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
         self._check_fitted()
         return save(self, Path(folder), metrics)
 
-    def to_onnx(self, folder: str | os.PathLike[str]) -> Path:
-        """Write ``encoder.onnx`` and ``decoder.onnx``, which take any number of rows in scaled units.
-
-        Args:
-            folder: Where to; made if it is missing.
-
-        Returns:
-            The folder.
-
-        Raises:
-            MissingExtra: Without ``pip install narrows[onnx]``.
-        """
-        from narrows.estimators._onnx import export
-
-        self._check_fitted()
-        return export(self, Path(folder))
-
     def __sklearn_tags__(self) -> Tags:
-        """Blanks are welcome; codes come in the input's dtype."""
+        """Blanks and images are welcome."""
         tags = super().__sklearn_tags__()
         tags.input_tags.allow_nan = True
         tags.input_tags.three_d_array = True
-        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
         return tags
-
-
-def _dtype(X: Any) -> Any:
-    dtype = getattr(X, "dtype", None)
-    return dtype if dtype in (np.float64, np.float32) else np.float32
 
 
 def _split(rows: Rows, training: Training, seed: int) -> tuple[Rows, Rows | None]:
@@ -402,13 +315,12 @@ def _split(rows: Rows, training: Training, seed: int) -> tuple[Rows, Rows | None
     return rows.take(order[count:]), rows.take(order[:count])
 
 
-def initial_module(choices: Choices, layout: Any, seed: int) -> AutoencoderModule:
+def layout_of(format_: Any, labels: Labels | None) -> Layout:
+    """What a row looks like to a model: the format's layout, and how many classes there are."""
+    return format_.layout if labels is None else replace(format_.layout, classes=len(labels.classes))
+
+
+def initial_module(choices: ModelChoices, layout: Layout, seed: int) -> Any:
     """The module before training; the caller's generators are left as they were."""
     with seeded(hash_seed(seed, 3)):
         return choices.build(layout)
-
-
-def _fit_prior(module: AutoencoderModule, rows: Rows | RowStream, seed: int, training: Training) -> None:
-    with seeded(hash_seed(seed, 11)):
-        codes = tasks.posterior_draws(module.eval(), rows.take(slice(PRIOR_ROWS)))
-    fit_prior(module.prior, codes, seed, training)

@@ -2,29 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, ClassVar, Self, TypeVar
 
 from torch import nn
 
 from narrows import bottlenecks, networks, objectives, penalties, priors
 from narrows._part import Part
-from narrows._types import Layout
+from narrows._types import Layout, Rows
 from narrows.bottlenecks import Bottleneck
 from narrows.corruptions import Corruption
-from narrows.errors import InvalidParameter
+from narrows.errors import InvalidParameter, SavedModelError
+from narrows.estimators._choices import ModelChoices, Plan
 from narrows.likelihoods import Likelihood
 from narrows.models import AutoencoderModule
+from narrows.models.autoencoder import active_units
 from narrows.networks import Network
 from narrows.objectives import Objective
 from narrows.penalties import Penalties, Penalty, as_penalties
 from narrows.priors import Prior
-from narrows.training import History, Step
+from narrows.training import History, Player, Step
+from narrows.training.loop import trainable
+
+Chosen = TypeVar("Chosen", bound="Choices")
 
 
 @dataclass(frozen=True)
-class Choices:
-    """The parts of a model; None where the data should decide.
+class Choices(ModelChoices):
+    """The parts of an autoencoder; None where the data should decide.
 
     Attributes:
         code_size: Numbers per code.
@@ -49,15 +55,14 @@ class Choices:
     format: Part | None = None
     reasons: list[str] = field(default_factory=list)
 
-    def __post_init__(self) -> None:
-        """A format is any part to the type checker, but not to the data."""
-        if self.format is not None and self.format.room != "formats":
-            raise InvalidParameter(f"format={self.format!r} is not a format: give narrows.data.Table() or Image()")
+    PARTS: ClassVar[tuple[str, ...]] = (
+        "network", "bottleneck", "likelihood", "corruption", "penalties", "prior", "objective",
+    )  # fmt: skip
+    NEEDED: ClassVar[tuple[str, ...]] = ("network", "bottleneck", "likelihood", "prior", "objective")
 
-    def parts(self) -> dict[str, Part]:
-        """The parts that are there, by name."""
-        names = ("network", "bottleneck", "likelihood", "corruption", "penalties", "prior", "objective")
-        return {name: part for name in names if isinstance(part := getattr(self, name), Part)}
+    def resolved(self, format_: Any, layout: Layout, rows: Rows) -> Self:
+        """Choices without gaps, and with reasons."""
+        return resolve(self, layout, format_.likelihood())
 
     def named_penalties(self) -> Penalties:
         """The penalties by name."""
@@ -78,14 +83,32 @@ class Choices:
         assert self.objective is not None
         return kind(module, self.objective, self.named_penalties(), self.corruption, layout)
 
+    def plan(self, module: AutoencoderModule, layout: Layout) -> Plan:
+        """One player; watched is how many units of the code say something."""
+        step = self.step(module, layout)
+        relative = not module.stochastic
+
+        def watch(rows: Rows) -> dict[str, float]:
+            return {"active_units": float(active_units(module.encode(rows), relative=relative))}
+
+        return Plan(step, [Player(step, trainable(module))], watch)
+
     def describe(self, history: History, module: AutoencoderModule) -> None:
         """Tell a history what it is of, so that it can be read."""
         dropout = any(isinstance(m, nn.Dropout) and m.p > 0 for m in module.modules())
         history.code_size = module.code_size
         history.noisy = dropout or self.corruption is not None or module.stochastic
 
+    @classmethod
+    def restored(cls, parts: Mapping[str, Any], content: Mapping[str, Any]) -> Self:
+        """The choices of a saved autoencoder."""
+        found = super().restored(parts, content)
+        if content["code_size"] != parts["bottleneck"].size:
+            raise SavedModelError(f"code size {content['code_size']} and {parts['bottleneck']!r} disagree")
+        return found
 
-def resolve(choices: Choices, layout: Layout, likelihood: Likelihood) -> Choices:
+
+def resolve(choices: Chosen, layout: Layout, likelihood: Likelihood) -> Chosen:
     """Fill in what was left open.
 
     Args:

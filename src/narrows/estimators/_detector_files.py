@@ -15,7 +15,7 @@ from narrows._saved import FORMAT_VERSION
 from narrows._version import __version__
 from narrows.data import format_from_config
 from narrows.errors import SavedModelError
-from narrows.estimators._base import BaseModel
+from narrows.estimators._codes import BaseAutoencoder
 from narrows.estimators._store import inside, taken, tensor, write
 from narrows.models import DenoiserModule, StackedModule
 from narrows.networks import Network
@@ -119,7 +119,7 @@ def rebuild(content: Mapping[str, Any], state: Tensors) -> Any:
     return made._take(format_, detector, models, int(content["seed"]))
 
 
-def _models(content: Mapping[str, Any], state: Tensors) -> list[BaseModel]:
+def _models(content: Mapping[str, Any], state: Tensors) -> list[BaseAutoencoder]:
     from narrows.estimators._files import rebuild_model
 
     return [rebuild_model(model, taken(f"model{i}", state)) for i, model in enumerate(content["models"])]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 from collections.abc import Mapping
 from numbers import Integral
@@ -22,8 +23,8 @@ from narrows.data import image as _image  # noqa: F401  (registers the formats t
 from narrows.data import table as _table  # noqa: F401
 from narrows.errors import NarrowsError, SavedModelError
 from narrows.estimators import _detector_files, _ensemble_files, _imputer_files
-from narrows.estimators._base import BaseModel, initial_module
-from narrows.estimators._choose import Choices
+from narrows.estimators._base import BaseModel, initial_module, layout_of
+from narrows.estimators._labels import Labels
 from narrows.estimators._store import write
 from narrows.training import History
 
@@ -65,12 +66,13 @@ def describe_model(model: BaseModel, metrics: Mapping[str, Any] | None = None) -
         "estimator": type(model).__name__,
         "params": {name: encode(value) for name, value in params.items()},
         "parts": {name: part.to_config() for name, part in model.choices_.parts().items()},
-        "code_size": model.module_.code_size,
+        "code_size": model.choices_.code_size_of(model.module_),
         "seed": model.seed_,
         "reasons": list(model.reasons_),
         "format": model.format_.to_config(),
         "metrics": encode(dict(metrics or {})),
         "history": model.history_.to_config(),
+        **({} if model._labels is None else {"labels": model._labels.to_config()}),
     }
 
 
@@ -139,20 +141,16 @@ def rebuild_model(content: Mapping[str, Any], state: dict[str, Tensor], device: 
     Raises:
         SavedModelError: If it does not describe one, or the weights do not fit.
     """
-    kinds = {kind.__name__: kind for kind in BaseModel.__subclasses__()}
+    kinds = estimators()
     kind = kinds.get(content["estimator"])
     if kind is None:
         raise SavedModelError(f"unknown estimator {content['estimator']!r}; known: {', '.join(sorted(kinds))}")
     model = kind(**{name: decode(value) for name, value in content["params"].items()})
-    parts: dict[str, Any] = {name: Part.from_config(config) for name, config in content["parts"].items()}
-    missing = sorted({"network", "bottleneck", "likelihood", "prior", "objective"} - parts.keys())
-    if missing:
-        raise SavedModelError(f"the model lacks its {', '.join(missing)}")
-    if content["code_size"] != parts["bottleneck"].size:
-        raise SavedModelError(f"code size {content['code_size']} and {parts['bottleneck']!r} disagree")
-    choices = Choices(code_size=content["code_size"], **parts)
+    parts = {name: Part.from_config(config) for name, config in content["parts"].items()}
+    choices = type(model.choices()).restored(parts, content)
+    labels = Labels.from_config(content["labels"]) if "labels" in content else None
     format_ = format_from_config(content["format"])
-    module = initial_module(choices, format_.layout, content["seed"])
+    module = initial_module(choices, layout_of(format_, labels), content["seed"])
     expected = {name: list(tensor.shape) for name, tensor in module.state_dict().items()}
     found = {name: list(tensor.shape) for name, tensor in state.items()}
     if expected != found:
@@ -163,8 +161,18 @@ def rebuild_model(content: Mapping[str, Any], state: dict[str, Tensor], device: 
     model.format_, model.choices_ = format_, choices
     model.history_ = History.from_config(content["history"])
     model.seed_, model.reasons_ = content["seed"], list(content["reasons"])
+    model._set_labels(labels)
     model._describe()
     return model
+
+
+def estimators() -> dict[str, type[BaseModel]]:
+    """The estimators that are models of rows, by name."""
+    bases, found = [BaseModel], {}
+    for base in bases:
+        bases += base.__subclasses__()
+        found.update({kind.__name__: kind for kind in base.__subclasses__() if not inspect.isabstract(kind)})
+    return found
 
 
 def _card(content: Mapping[str, Any]) -> str:
@@ -196,7 +204,7 @@ def _card(content: Mapping[str, Any]) -> str:
         "",
         "## Limits",
         "",
-        "The model knows the rows it was trained on and repeats their gaps and their bias. Scores are log p(x|z) in "
-        "scaled units: they rank rows, and are not probabilities of rows.",
+        "The model knows the rows it was trained on and repeats their gaps and their bias. "
+        + estimators()[content["estimator"]].LIMITS,
     ]
     return "\n".join(lines) + "\n"

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from narrows import files
 from narrows._types import Rows
 from narrows.errors import MissingExtra
-from narrows.estimators._base import BaseModel
+from narrows.estimators._codes import BaseAutoencoder
 from narrows.models import AutoencoderModule
 
 
@@ -40,7 +40,7 @@ class DecoderModule(nn.Module):
         return self.module.decode(z).mean
 
 
-def export(model: BaseModel, folder: Path) -> Path:
+def export(model: BaseAutoencoder, folder: Path) -> Path:
     """Write ``encoder.onnx``, ``decoder.onnx`` and ``format.json`` (what raw data was scaled with)."""
     missing = [name for name in ("onnx", "onnxscript") if find_spec(name) is None]
     if missing:

@@ -14,7 +14,7 @@ from narrows.data import PictureStream, Stream, TableStream, format_for, open_so
 from narrows.data.budget import in_words, size_in_bytes
 from narrows.data.row_stream import RowStream, prepare, prepare_pictures
 from narrows.errors import InvalidData
-from narrows.estimators._choose import Choices
+from narrows.estimators._choices import ModelChoices
 from narrows.training import Training
 
 Method = TypeVar("Method", bound=Callable[..., Any])
@@ -52,7 +52,7 @@ def too_many(X: Any, memory: int | str | None, values: int) -> PictureStream | N
     return PictureStream(name="images", memory=size, notes=(said,), paths=tuple(paths))
 
 
-def prepared(X: Any, choices: Choices, training: Training, seed: int) -> tuple[Any, RowStream, Rows | None] | None:
+def prepared(X: Any, choices: ModelChoices, training: Training, seed: int) -> tuple[Any, RowStream, Rows | None] | None:
     """Fitted format, training rows and validation rows of a stream; None when the data fits into memory.
 
     Args:

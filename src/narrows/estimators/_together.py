@@ -10,8 +10,9 @@ from typing import Any
 from torch import nn
 
 from narrows._types import Layout, Rows
-from narrows.estimators._base import WATCHED, BaseModel, initial_module
+from narrows.estimators._base import WATCHED, initial_module
 from narrows.estimators._choose import Choices, resolve
+from narrows.estimators._codes import BaseAutoencoder
 from narrows.models import AutoencoderModule, Filling, StackedStep
 from narrows.models.autoencoder import active_units
 from narrows.penalties import Penalties
@@ -33,13 +34,13 @@ TRIED = 4  # rows on which it is tried out whether models can be stacked
 class Draft:
     """An estimator before training: its parts, its fresh module and its seed."""
 
-    model: BaseModel
+    model: BaseAutoencoder
     choices: Choices
     module: AutoencoderModule
     seed: int
 
     @classmethod
-    def of(cls, model: BaseModel, format_: Any, seed: int) -> Draft:
+    def of(cls, model: BaseAutoencoder, format_: Any, seed: int) -> Draft:
         """What a fit of ``model`` alone would begin with."""
         full = resolve(model.choices(), format_.layout, format_.likelihood())
         return cls(model, full, initial_module(full, format_.layout, seed), seed)
@@ -72,7 +73,7 @@ class Material:
         return self.format.layout
 
 
-def train_together(models: Sequence[BaseModel], seeds: Sequence[int], material: Material) -> list[str]:
+def train_together(models: Sequence[BaseAutoencoder], seeds: Sequence[int], material: Material) -> list[str]:
     """Fit several estimators to the same rows, each as if it were fitted alone.
 
     Args:

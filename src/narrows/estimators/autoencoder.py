@@ -8,8 +8,8 @@ from narrows import bottlenecks, corruptions, penalties
 from narrows._part import Interval, Part
 from narrows.bottlenecks import Bottleneck
 from narrows.corruptions import Corruption
-from narrows.estimators._base import BaseModel
 from narrows.estimators._choose import Choices
+from narrows.estimators._codes import BaseAutoencoder
 from narrows.likelihoods import Likelihood
 from narrows.networks import Network
 from narrows.objectives import Objective
@@ -22,7 +22,7 @@ NotNegative = Annotated[float, Interval(0)]
 
 
 @final
-class Autoencoder(BaseModel):
+class Autoencoder(BaseAutoencoder):
     """An autoencoder in which every part can be chosen; what is left at None is chosen by the data.
 
     Args:
@@ -89,7 +89,7 @@ class Autoencoder(BaseModel):
 
 
 @final
-class SparseAutoencoder(BaseModel):
+class SparseAutoencoder(BaseAutoencoder):
     """An autoencoder whose code units are mostly silent: each row lights up a few of them.
 
     Minimises −log p(x|z) + weight · Σⱼ KL(ρ ‖ ρ̂ⱼ), where ρ̂ⱼ is unit j's mean activation; ``kind`` "l1" and "l2"
@@ -152,7 +152,7 @@ class SparseAutoencoder(BaseModel):
 
 
 @final
-class ContractiveAutoencoder(BaseModel):
+class ContractiveAutoencoder(BaseAutoencoder):
     """An autoencoder whose code hardly moves when the row is nudged.
 
     Minimises −log p(x|z) + weight · ‖∂z/∂x‖²_F.
@@ -207,7 +207,7 @@ class ContractiveAutoencoder(BaseModel):
 
 
 @final
-class DenoisingAutoencoder(BaseModel):
+class DenoisingAutoencoder(BaseAutoencoder):
     """An autoencoder that is shown damaged rows and judged by the whole ones.
 
     Args:
@@ -257,7 +257,7 @@ class DenoisingAutoencoder(BaseModel):
 
 
 @final
-class VariationalAutoencoder(BaseModel):
+class VariationalAutoencoder(BaseAutoencoder):
     """An autoencoder whose code is a distribution close to a prior, so that it can generate.
 
     Minimises −E[log p(x|z)] + β · KL(q(z|x) ‖ p(z)): at β = 1 the negative evidence lower bound.

@@ -17,7 +17,8 @@ from narrows._part import Interval, Part
 from narrows._types import Rows
 from narrows.data import Table
 from narrows.errors import DataWarning, InvalidData, InvalidParameter
-from narrows.estimators._base import BaseModel, NotFitted
+from narrows.estimators._base import NotFitted
+from narrows.estimators._codes import BaseAutoencoder
 from narrows.estimators._explanation import Explanation, Floats
 from narrows.estimators._shared import check_params, describe_features, draw_seed
 from narrows.networks import Network
@@ -99,7 +100,7 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
 
     format_: Any
     detector_: Detector
-    models_: list[BaseModel]
+    models_: list[BaseAutoencoder]
     offset_: float
     reasons_: list[str]
     n_features_in_: int
@@ -177,7 +178,7 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
         return self._take(format_, detector, models, seed)
 
     @classmethod
-    def from_model(cls, model: BaseModel, X: Any, alarm_rate: float = 0.01) -> Self:
+    def from_model(cls, model: BaseAutoencoder, X: Any, alarm_rate: float = 0.01) -> Self:
         """A detector by a fitted model: rows are strange that it cannot reconstruct.
 
         Args:
@@ -191,7 +192,7 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
         Raises:
             InvalidParameter: If the model is not fitted.
         """
-        if not isinstance(model, BaseModel) or not model.__sklearn_is_fitted__():
+        if not isinstance(model, BaseAutoencoder) or not model.__sklearn_is_fitted__():
             raise InvalidParameter(f"{model!r} is no fitted narrows estimator: call its fit(X) first")
         made = cls(alarm_rate=alarm_rate)
         check_params(made)
@@ -205,14 +206,14 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
         check_params(self)
         if self.format is not None and not isinstance(self.format, Table):
             raise InvalidParameter(f"format={self.format!r} is not for tables: use narrows.data.Table(…)")
-        if self.model is not None and not isinstance(self.model, BaseModel):
+        if self.model is not None and not isinstance(self.model, BaseAutoencoder):
             raise InvalidParameter(
                 f"model={self.model!r} cannot judge rows: give an unfitted narrows estimator such as "
                 "narrows.VariationalAutoencoder(), or None; for a fitted one there is "
                 "AnomalyDetector.from_model(model, X)"
             )
 
-    def _take(self, format_: Any, detector: Detector, models: list[BaseModel], seed: int) -> Self:
+    def _take(self, format_: Any, detector: Detector, models: list[BaseAutoencoder], seed: int) -> Self:
         # nothing is set before everything has worked: bad input leaves no half-fitted detector
         n, rate = len(detector.scores), float(self.alarm_rate)
         if n < 1 / rate - 1:

@@ -19,7 +19,8 @@ from torch import Tensor
 from narrows import tasks
 from narrows._part import Interval
 from narrows.errors import InvalidParameter, TrainingFailed, TrainingWarning
-from narrows.estimators._base import BaseModel, NotFitted, _split
+from narrows.estimators._base import NotFitted, _split
+from narrows.estimators._codes import BaseAutoencoder
 from narrows.estimators._shared import check_params, describe_features, draw_seed
 from narrows.estimators._together import Material, train_together
 from narrows.estimators.autoencoder import Autoencoder
@@ -68,7 +69,7 @@ class Ensemble(BaseEstimator):
         ```
     """
 
-    members_: list[BaseModel]
+    members_: list[BaseAutoencoder]
     losses_: Floats
     reasons_: list[str]
     format_: Any
@@ -120,10 +121,10 @@ class Ensemble(BaseEstimator):
             raise TrainingFailed("all models diverged; give a smaller learning rate, or set clip=1.0")
         return self._take(fitted, [*format_.reasons, *notes])
 
-    def _unfitted(self, seed: int) -> tuple[list[BaseModel], list[int]]:
+    def _unfitted(self, seed: int) -> tuple[list[BaseAutoencoder], list[int]]:
         """The members before training, and a seed for each."""
         model = Autoencoder() if self.model is None else self.model
-        if not isinstance(model, BaseModel):
+        if not isinstance(model, BaseAutoencoder):
             raise InvalidParameter(f"Ensemble(model={model!r}): give an unfitted narrows autoencoder, or None")
         if model.__sklearn_is_fitted__():
             raise InvalidParameter(
@@ -153,7 +154,7 @@ class Ensemble(BaseEstimator):
                 raise InvalidParameter(f"grid: {name!r} cannot vary, since members share rows and seeds")
         return [dict(zip(self.grid, values, strict=True)) for values in product(*self.grid.values())]
 
-    def _take(self, members: list[BaseModel], reasons: list[str]) -> Self:
+    def _take(self, members: list[BaseAutoencoder], reasons: list[str]) -> Self:
         self.members_, self.reasons_ = members, reasons
         self.losses_ = np.array([_loss(member) for member in members])
         self.format_ = members[0].format_
@@ -175,7 +176,7 @@ class Ensemble(BaseEstimator):
             raise NotFitted("this Ensemble is not fitted yet: call fit(X) first, or narrows.load(folder)")
 
     @property
-    def best_(self) -> BaseModel:
+    def best_(self) -> BaseAutoencoder:
         """The member with the lowest loss on the rows held out of training."""
         self._check_fitted()
         return self.members_[int(np.nanargmin(self.losses_))]
@@ -261,7 +262,7 @@ class Ensemble(BaseEstimator):
         return tags
 
 
-def _loss(member: BaseModel) -> float:
+def _loss(member: BaseAutoencoder) -> float:
     """The loss of the weights that were kept."""
     history = member.history_
     column = "validation_loss" if "validation_loss" in history.columns else "loss"

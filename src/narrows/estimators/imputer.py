@@ -18,8 +18,9 @@ from narrows.data import Table
 from narrows.data.columns import blank_cells
 from narrows.data.frames import open_table
 from narrows.errors import DataWarning, InvalidData, InvalidParameter
-from narrows.estimators._base import BaseModel, NotFitted
+from narrows.estimators._base import NotFitted
 from narrows.estimators._cells import fill_cells
+from narrows.estimators._codes import BaseAutoencoder
 from narrows.estimators._self_test import SelfTest, run_self_test
 from narrows.estimators._shared import check_params, describe_features, draw_seed
 from narrows.networks import Network
@@ -100,7 +101,7 @@ class Imputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         params = super().get_params(deep=False)
         if not deep:
             return params
-        inner = self.model.get_params() if isinstance(self.model, BaseModel) else {}
+        inner = self.model.get_params() if isinstance(self.model, BaseAutoencoder) else {}
         return {**nested_params(params), **{f"model__{name}": value for name, value in inner.items()}}
 
     def set_params(self, **params: Any) -> Self:
@@ -120,7 +121,7 @@ class Imputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         for name, value in replace_params(own, rest, of="Imputer").items():
             setattr(self, name, value)
         if for_model:
-            if not isinstance(self.model, BaseModel):
+            if not isinstance(self.model, BaseAutoencoder):
                 raise InvalidParameter(f"model__{next(iter(for_model))}: model is {self.model!r}, without parameters")
             self.model.set_params(**for_model)
         return self
@@ -129,7 +130,7 @@ class Imputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         check_params(self)
         if self.format is not None and not isinstance(self.format, Table):
             raise InvalidParameter(f"format={self.format!r} is not for tables: use narrows.data.Table(…)")
-        if self.model is not None and not isinstance(self.model, BaseModel):
+        if self.model is not None and not isinstance(self.model, BaseAutoencoder):
             raise InvalidParameter(
                 f"model={self.model!r} cannot fill blanks: give an unfitted narrows estimator such as "
                 "narrows.DenoisingAutoencoder(), or None; for a fitted one there is Imputer.from_model(model, X)"
@@ -172,7 +173,7 @@ class Imputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         return self
 
     @classmethod
-    def from_model(cls, model: BaseModel, X: Any, random_state: Any = None) -> Self:
+    def from_model(cls, model: BaseAutoencoder, X: Any, random_state: Any = None) -> Self:
         """An imputer that fills with a fitted model, pass after pass: its reconstruction of what was filled before.
 
         Args:
@@ -186,7 +187,7 @@ class Imputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         Raises:
             InvalidParameter: If the model is not fitted, or not on tables.
         """
-        if not isinstance(model, BaseModel) or not hasattr(model, "module_"):
+        if not isinstance(model, BaseAutoencoder) or not hasattr(model, "module_"):
             raise InvalidParameter(f"{model!r} is no fitted narrows estimator: call its fit(X) first")
         imputer = cls(random_state=random_state)
         seed = draw_seed(random_state)
@@ -309,7 +310,7 @@ class Imputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         return tags
 
 
-def _filler_of(model: BaseModel, X: Any, seed: int) -> Filler:
+def _filler_of(model: BaseAutoencoder, X: Any, seed: int) -> Filler:
     if len(model.format_.layout.shape) != 1:
         raise InvalidParameter(f"{type(model).__name__} was fitted on images, and blanks are filled in tables")
     return from_module(model.module_, model.format_.to_rows(X), seed)

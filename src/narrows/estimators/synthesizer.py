@@ -18,12 +18,14 @@ from narrows._part import Part, decode, encode
 from narrows.data import Table
 from narrows.data.frames import open_table
 from narrows.data.margins import Floats, Margins
-from narrows.data.where import Both, Compare, Condition, check, parse
+from narrows.data.where import Both, Compare, Condition
 from narrows.errors import InvalidData, InvalidParameter, SavedModelError
-from narrows.estimators._base import BaseModel, NotFitted
+from narrows.estimators._base import NotFitted
+from narrows.estimators._codes import BaseAutoencoder
+from narrows.estimators._conditions import categories_of, read, wanted
 from narrows.estimators._shared import describe_features, draw_seed
 from narrows.estimators.autoencoder import VariationalAutoencoder
-from narrows.tasks.generate import MarginSource, PlainSource, Source, Wanted, generate, generate_where
+from narrows.tasks.generate import MarginSource, PlainSource, Source, generate, generate_where
 from narrows.training import Training
 
 CODE = 16  # numbers per code of the default model, at most
@@ -66,7 +68,7 @@ class Synthesizer(BaseEstimator):
         https://arxiv.org/abs/1907.00503
     """
 
-    model_: BaseModel
+    model_: BaseAutoencoder
     margins_: Margins | None
     n_features_in_: int
 
@@ -84,7 +86,7 @@ class Synthesizer(BaseEstimator):
         self.random_state = random_state
 
     @classmethod
-    def from_model(cls, model: BaseModel) -> Self:
+    def from_model(cls, model: BaseAutoencoder) -> Self:
         """A synthesizer over a fitted model of tables; blanks come back at each column's rate.
 
         Args:
@@ -93,7 +95,7 @@ class Synthesizer(BaseEstimator):
         Raises:
             InvalidParameter: If it is no fitted model of tables.
         """
-        if not isinstance(model, BaseModel) or not model.__sklearn_is_fitted__():
+        if not isinstance(model, BaseAutoencoder) or not model.__sklearn_is_fitted__():
             raise InvalidParameter(f"from_model({type(model).__name__}): give a fitted model, or use Synthesizer().fit")
         if len(model.format_.layout.shape) != 1:
             raise InvalidParameter("from_model: this model was fitted on images; a synthesizer makes tables")
@@ -196,14 +198,14 @@ class Synthesizer(BaseEstimator):
         if not isinstance(n, Integral) or isinstance(n, bool) or n < 1:
             raise InvalidParameter(f"sample({n!r}): n must be a whole number of at least 1")
         seed = draw_seed(random_state)
-        condition = None if where is None else self._condition(where)
+        condition = None if where is None else read(where, self._source(), self._categories())
         source = self._source()
         if balance is not None:
             return source.close(self._balanced(source, int(n), seed, condition, where, balance))
         if condition is None:
             return source.close(generate(source, int(n), seed))
-        wanted = _wanted(source, int(n), condition, str(where))
-        return source.close(generate_where(source, [wanted], seed)[0])
+        found = wanted(source, int(n), condition, str(where))
+        return source.close(generate_where(source, [found], seed)[0])
 
     def _balanced(
         self, source: Source, n: int, seed: int, condition: Condition | None, where: str | None, balance: str
@@ -213,30 +215,18 @@ class Synthesizer(BaseEstimator):
             known = ", ".join(map(repr, categories)) or "none"
             raise InvalidParameter(f"balance={balance!r}: name a column of categories; there are: {known}")
         kinds = categories[balance]
-        wanted = []
+        asked = []
         for i, kind in enumerate(kinds[:n]):
             test: Condition = Compare(balance, "=", kind)
             both = test if condition is None else Both((test, condition), any=False)
             words = f"{balance} = {kind!r}" + ("" if where is None else f" AND ({where})")
-            wanted.append(_wanted(source, n // len(kinds) + (i < n % len(kinds)), both, words))
-        parts = generate_where(source, wanted, seed)
+            asked.append(wanted(source, n // len(kinds) + (i < n % len(kinds)), both, words))
+        parts = generate_where(source, asked, seed)
         order = pa.array(np.random.default_rng(seed).permutation(n))
         return [pa.concat_arrays(_same(column)).take(order) for column in zip(*parts, strict=True)]
 
-    def _condition(self, where: str) -> Condition:
-        if not isinstance(where, str):
-            raise InvalidParameter(f"where={where!r}: give text such as \"age > 40 AND sex = 'Female'\"")
-        condition = parse(where)
-        table = self._source().empty()
-        kinds = dict(zip(table.column_names, table.schema.types, strict=True))
-        # booleans are written in several ways, and say so themselves
-        check(condition, kinds, {n: v for n, v in self._categories().items() if not pa.types.is_boolean(kinds[n])})
-        return condition
-
     def _categories(self) -> dict[str, list[str]]:
-        format_ = self.model_.format_ if self.margins_ is None else self.margins_.format
-        found = {str(c.name): [*c.categories, *([c.other] if c.other else [])] for c in format_.columns if c.categories}
-        return {**found, **{str(c.name): ["True", "False"] for c in format_.columns if c.kind == "boolean"}}
+        return categories_of(self.model_.format_ if self.margins_ is None else self.margins_.format)
 
     def _source(self) -> Source:
         if self.margins_ is None:
@@ -276,7 +266,7 @@ class Synthesizer(BaseEstimator):
         return encode({**params, "model": given})
 
     @classmethod
-    def _from_task(cls, model: BaseModel, task: Mapping[str, Any]) -> Self:
+    def _from_task(cls, model: BaseAutoencoder, task: Mapping[str, Any]) -> Self:
         """The synthesizer that ``save`` described, over its loaded model."""
         try:
             params = {name: decode(value) for name, value in task["params"].items()}
@@ -322,10 +312,6 @@ def _shares(view: Any) -> dict[int, Floats]:
             counts = np.bincount(states.indices.to_numpy(), minlength=len(states.dictionary))
             found[k] = counts / counts.sum()
     return found
-
-
-def _wanted(source: Source, count: int, condition: Condition, words: str) -> Wanted:
-    return Wanted(count, lambda arrays: condition.mask(source.arrow(arrays)), words)
 
 
 def _same(arrays: tuple[Any, ...]) -> list[Any]:

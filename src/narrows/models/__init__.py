@@ -2,8 +2,20 @@
 
 from narrows.models.autoencoder import AutoencoderModule
 from narrows.models.codes import fit_prior
+from narrows.models.continuous import ContinuousModule
 from narrows.models.denoiser import DenoiserModule, DenoiseStep
 from narrows.models.filled import Filling
+from narrows.models.generator import GeneratorModule
 from narrows.models.stacked import StackedModule, StackedStep
 
-__all__ = ["AutoencoderModule", "DenoiseStep", "DenoiserModule", "Filling", "StackedModule", "StackedStep", "fit_prior"]
+__all__ = [
+    "AutoencoderModule",
+    "ContinuousModule",
+    "DenoiseStep",
+    "DenoiserModule",
+    "Filling",
+    "GeneratorModule",
+    "StackedModule",
+    "StackedStep",
+    "fit_prior",
+]

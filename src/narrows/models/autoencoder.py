@@ -87,6 +87,16 @@ class AutoencoderModule(nn.Module):
             epoch=rows.values.new_zeros(()) if epoch is None else epoch,
         )
 
+    @property
+    def conditional(self) -> bool:
+        """Whether rows of one class can be asked for: so where the prior knows of classes."""
+        return bool(getattr(self.prior, "conditional", False))
+
+    def generate(self, z: Tensor, condition: Tensor | None = None) -> Tensor:
+        """The rows of codes ``(B, L)``, in scaled units: images as means of p(x|z), others as draws."""
+        x = self.decode(z)
+        return x.sample() if len(self.layout.shape) == 1 else x.mean
+
     def _mean(self, inputs: Tensor) -> Tensor:
         with evaluation(self.encoder):
             return self.bottleneck.mean(self.encoder(inputs))

@@ -52,6 +52,7 @@ class Run:
         name: What the data is called.
         called: What to call the folder in commands.
         held_out: Whether the rows of comparison and figures were held out of training.
+        narrows: Whether the model has codes; else it only makes rows.
         comparison: The model beside PCA, the untrained network and the mean; None if that could not be made.
         diagnosis: What a teacher would say of the loss curve.
         drawings: The figures.
@@ -62,6 +63,7 @@ class Run:
     name: str
     called: str
     held_out: bool = True
+    narrows: bool = True
     comparison: Comparison | None = None
     diagnosis: list[str] = field(default_factory=list)
     drawings: list[Drawing] = field(default_factory=list)
@@ -70,6 +72,8 @@ class Run:
     @property
     def sentence(self) -> str:
         """The honest line."""
+        if not self.narrows:
+            return "This model makes rows: it has no codes, and so nothing to compare with PCA."
         if self.comparison is None:
             return "There is no comparison with PCA: it could not be made."
         line = self.comparison.sentence()
@@ -126,13 +130,14 @@ def write_run(
     """
     target = Path(folder)
     model.save(target)
-    run = Run(target, name, called or str(target), held_out=test is not None)
+    run = Run(target, name, called or str(target), held_out=test is not None, narrows=hasattr(model, "reconstruct"))
     history = model.history_
     run.diagnosis = history.diagnose()
     if len(history):
         history.to_csv(target / "history.csv")
     seen = train if test is None else test
-    _compare(run, model, train, seen)
+    if run.narrows:
+        _compare(run, model, train, seen)
     if elbow is not None:
         _bend(run, elbow)
     _draw(run, model, train, test, labels, test_labels, label_name)
@@ -203,12 +208,13 @@ def _draw(run: Run, model: Any, train: Any, test: Any, labels: Any, test_labels:
         _add(run, name, heading, caption, draw)
 
     some_seen = take(seen, some(2000, count(seen)))
-    add(
-        "reconstructions",
-        "Originals and reconstructions",
-        f"{rows.capitalize()} rows before and after they were narrowed to {_numbers(model.module_.code_size)}.",
-        lambda: plots.reconstructions(as_seen(model, some_seen), model.reconstruct(some_seen)),
-    )
+    if run.narrows:
+        add(
+            "reconstructions",
+            "Originals and reconstructions",
+            f"{rows.capitalize()} rows before and after they were narrowed to {_numbers(model.module_.code_size)}.",
+            lambda: plots.reconstructions(as_seen(model, some_seen), model.reconstruct(some_seen)),
+        )
     if len(model.history_):
         add(
             "loss",
@@ -216,16 +222,17 @@ def _draw(run: Run, model: Any, train: Any, test: Any, labels: Any, test_labels:
             "How well training went, epoch by epoch; the dashed line is the epoch whose weights were kept.",
             lambda: plots.loss_curve(model.history_),
         )
-    add(
-        "codes",
-        "Code map",
-        "Every point is a row, placed by its code. Rows that the model takes for alike lie close together.",
-        lambda: _map(model, train, test, labels, test_labels, label_name),
-    )
+    if run.narrows:
+        add(
+            "codes",
+            "Code map",
+            "Every point is a row, placed by its code. Rows that the model takes for alike lie close together.",
+            lambda: _map(model, train, test, labels, test_labels, label_name),
+        )
     add(
         "samples",
         "Samples",
-        f"{'Images' if images else 'Rows'} that were never there: codes drawn from the prior and decoded"
+        f"{'Images' if images else 'Rows'} that were never there, as the model makes them"
         f"{'' if images else ', beside the real ones, column by column'}.",
         lambda: _samples(model, some_seen, images),
     )
@@ -292,11 +299,12 @@ def _samples(model: Any, seen: Any, images: bool) -> Figure:
 
 def _facts(model: Any, train: Any, test: Any) -> dict[str, str]:
     history = model.history_
-    layout, size = model.format_.layout, model.module_.code_size
+    layout, size = model.format_.layout, model.choices_.code_size_of(model.module_)
     held = "none held out" if test is None else f"{count(test):,} held out"
+    does = "narrowed to" if hasattr(model, "transform") else "made from"
     found = {
         "Rows": f"{count(train):,} trained on, {held}",
-        "A row": f"{_shape(layout.shape)}, narrowed to {_numbers(size)}",
+        "A row": f"{_shape(layout.shape)}, {does} {_numbers(size)}",
         "Model": type(model).__name__,
     }
     if len(history):

@@ -1,6 +1,6 @@
 """Tasks: what a trained model is put to, as functions of a module and rows."""
 
-from narrows.tasks.basic import decode, encode, interpolate, log_likelihood, posterior_draws, reconstruct, sample
+from narrows.tasks.basic import decode, encode, interpolate, log_likelihood, posterior_draws, reconstruct
 from narrows.tasks.inference import in_chunks
 
-__all__ = ["decode", "encode", "in_chunks", "interpolate", "log_likelihood", "posterior_draws", "reconstruct", "sample"]
+__all__ = ["decode", "encode", "in_chunks", "interpolate", "log_likelihood", "posterior_draws", "reconstruct"]

@@ -32,7 +32,12 @@ class Source(ABC):
         module: A trained model, in evaluation mode.
     """
 
-    module: AutoencoderModule
+    module: Any
+
+    @property
+    def width(self) -> int:
+        """Numbers per row of drawn values."""
+        return int(self.module.layout.shape[0])
 
     @abstractmethod
     def codes(self, n: int) -> Tensor:
@@ -56,7 +61,7 @@ class Source(ABC):
 
     def empty(self) -> Any:
         """An Arrow table without rows: names and types."""
-        return self.arrow(self.table(torch.zeros(0, self.module.layout.shape[0]), 0))
+        return self.arrow(self.table(torch.zeros(0, self.width), 0))
 
     def decode(self, z: Tensor) -> Distribution:
         """p(x|z)."""
@@ -69,7 +74,7 @@ class Source(ABC):
             codes.append(self.codes(min(BATCH, n - start)))
             values.append(self.cells(codes[-1]))
         if not codes:
-            return torch.zeros(0, self.module.code_size), torch.zeros(0, self.module.layout.shape[0])
+            return torch.zeros(0, self.module.code_size), torch.zeros(0, self.width)
         return torch.cat(codes), torch.cat(values)
 
     def near(self, z: Tensor, size: float) -> Tensor:

@@ -1,4 +1,4 @@
-"""Encode, decode, reconstruct, score, sample and interpolate: functions of a trained module and rows."""
+"""Encode, decode, reconstruct, score and interpolate: functions of a trained module and rows."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from narrows import likelihoods
 from narrows._types import Rows
 from narrows.models import AutoencoderModule
 from narrows.tasks.inference import chunk_size, in_chunks
-from narrows.training.seeds import seeded
 
 
 def _device(module: AutoencoderModule) -> torch.device:
@@ -52,23 +51,19 @@ def posterior_draws(module: AutoencoderModule, rows: Rows) -> Tensor:
     return torch.cat(parts)
 
 
-def decode(module: AutoencoderModule, codes: Tensor, draw: bool = False) -> Tensor:
-    """The expected row of every code, or a draw from p(x|z).
+def decode(module: AutoencoderModule, codes: Tensor) -> Tensor:
+    """The expected row of every code.
 
     Args:
         module: A trained model, in evaluation mode.
         codes: ``(B, L)``.
-        draw: Whether to draw instead of taking the mean.
 
     Returns:
         ``(B, *shape)`` in scaled units.
     """
-
-    def run(rows: Rows) -> Tensor:
-        x = module.decode(rows.values)
-        return x.sample() if draw else x.mean
-
-    return in_chunks(run, Rows(codes), chunk_size(module.layout), _device(module))
+    return in_chunks(
+        lambda part: module.decode(part.values).mean, Rows(codes), chunk_size(module.layout), _device(module)
+    )
 
 
 def reconstruct(module: AutoencoderModule, rows: Rows) -> Tensor:
@@ -93,22 +88,6 @@ def log_likelihood(module: AutoencoderModule, rows: Rows) -> Tensor:
         return likelihoods.log_likelihood(module.decode(module.encode(part)), part)
 
     return in_chunks(run, rows, chunk_size(module.layout), _device(module))
-
-
-def sample(module: AutoencoderModule, n: int, seed: int, draw: bool) -> Tensor:
-    """New rows: codes from the prior, decoded.
-
-    Args:
-        module: A trained model, in evaluation mode.
-        n: How many.
-        seed: Equal seeds give equal rows. The caller's generators are left as they were.
-        draw: Whether to draw from p(x|z) instead of taking its mean.
-
-    Returns:
-        ``(n, *shape)`` in scaled units.
-    """
-    with seeded(seed), torch.no_grad():
-        return decode(module, module.prior().sample(n).cpu(), draw=draw)
 
 
 def interpolate(module: AutoencoderModule, a: Rows, b: Rows, steps: int) -> Tensor:

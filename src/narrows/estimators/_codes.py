@@ -22,10 +22,13 @@ from narrows.estimators._choose import Choices, default_parts
 from narrows.estimators._shared import draw_seed
 from narrows.estimators._streams import streamed
 from narrows.evaluate import PriorGap
+from narrows.models import fit_prior
 from narrows.models.autoencoder import AutoencoderModule
+from narrows.training import Training
+from narrows.training.seeds import hash_seed, seeded
 
-PRIOR_ROWS = 20_000  # rows whose codes a prior is fitted to
 GAP_ROWS = 2_000  # rows whose codes a prior is judged by
+PRIOR_ROWS = 100_000  # rows whose codes a prior is fitted to
 
 
 class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseModel):
@@ -46,7 +49,7 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseMod
 
     def _finish(self, module: Any, train: Rows | RowStream, seed: int) -> None:
         if module.fitted_prior:
-            _fit_prior(module, train, seed)
+            _fit_prior(module, train, seed, self._training())
 
     def _describe(self) -> None:
         """Set what scikit-learn wants to know of a fitted model."""
@@ -221,6 +224,7 @@ def _dtype(X: Any) -> Any:
     return dtype if dtype in (np.float64, np.float32) else np.float32
 
 
-def _fit_prior(module: AutoencoderModule, rows: Rows | RowStream, seed: int) -> None:
-    codes = tasks.encode(module, rows.take(slice(PRIOR_ROWS)))
-    module.prior.fit_codes(codes.double().numpy(), seed)  # type: ignore[operator]
+def _fit_prior(module: AutoencoderModule, rows: Rows | RowStream, seed: int, training: Training) -> None:
+    with seeded(hash_seed(seed, 11)):
+        codes = tasks.posterior_draws(module.eval(), rows.take(slice(PRIOR_ROWS)))
+    fit_prior(module.prior, codes, seed, training)

@@ -25,7 +25,7 @@ from narrows.estimators._codes import BaseAutoencoder
 from narrows.estimators._conditions import categories_of, read, wanted
 from narrows.estimators._shared import describe_features, draw_seed
 from narrows.estimators.autoencoder import VariationalAutoencoder
-from narrows.tasks.generate import MarginSource, PlainSource, Source, fit_prior, generate, generate_where
+from narrows.tasks.generate import MarginSource, PlainSource, Source, generate, generate_where
 from narrows.training import Training
 
 CODE = 16  # numbers per code of the default model, at most
@@ -129,8 +129,6 @@ class Synthesizer(BaseEstimator):
         if not view.num_columns:
             raise InvalidData("every column holds one value only: there is nothing to learn from")
         model = self._model(view, seed).fit(view)
-        if model.module_.fitted_prior:
-            fit_prior(model.module_, model.format_.to_rows(view), seed)
         source = MarginSource(model.module_, margins, _places(view.column_names), {}, {}, int(self.steps))
         source = source.calibrated(_shares(view), seed)
         self.model_, self.margins_ = model, margins

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import ClassVar, Protocol, TypeAlias
+from typing import Any, ClassVar, Protocol, TypeAlias
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from narrows._normal import FullNormal, Normal, UnitNormal
 from narrows._part import Part
+from narrows.errors import InvalidData, InvalidParameter
 
 Encode: TypeAlias = Callable[[Tensor], Normal | FullNormal]
 """From what the encoder takes ``(B, …)`` to q(z|x), with dropout and normalisation in evaluation mode."""
@@ -51,6 +54,38 @@ class PriorModule(nn.Module):
             condition: ``(B,)`` class of every row, −1 where it is unknown; the distribution is then over B codes, one
                 of each row. None: of no row in particular.
         """
+
+    def fit_codes(self, z: NDArray[Any], seed: int = 0) -> nn.Module | None:
+        """Fit the prior to codes, as far as that goes without the loop.
+
+        Args:
+            z: ``(n, L)`` codes.
+            seed: Fixes what is random; the caller's generators are not touched.
+
+        Returns:
+            The step that the loop is still to train on these codes (see `narrows.models.fit_prior`), or None: it is
+            fitted.
+
+        Raises:
+            InvalidParameter: If it is not fitted afterwards.
+        """
+        raise InvalidParameter(f"{type(self).__name__} learns with the model, not from its codes afterwards")
+
+
+def checked(z: NDArray[Any], size: int) -> NDArray[np.float64]:
+    """Codes to be fitted, ``(n, L)``.
+
+    Raises:
+        InvalidData: If they have the wrong width, are not finite, or there are none.
+    """
+    codes = np.asarray(z, dtype=np.float64)
+    if codes.ndim != 2 or codes.shape[1] != size or not len(codes):
+        raise InvalidData(
+            f"codes of shape {codes.shape} cannot be fitted: they must be (rows, {size}), one row or more"
+        )
+    if not np.isfinite(codes).all():
+        raise InvalidData("the codes are not all finite, so no prior can be fitted to them: the model has diverged")
+    return codes
 
 
 class Prior(Part, ABC, room="priors", abstract=True):

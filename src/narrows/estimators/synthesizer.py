@@ -21,7 +21,7 @@ from narrows.estimators._conditions import categories_of, read, wanted
 from narrows.estimators._shared import describe_features, draw_seed
 from narrows.estimators._task import TaskEstimator, fitted_model
 from narrows.estimators.autoencoder import VariationalAutoencoder
-from narrows.tasks.generate import MarginSource, PlainSource, Source, fit_prior, generate, generate_where
+from narrows.tasks.generate import MarginSource, PlainSource, Source, generate, generate_where
 from narrows.training import Training
 
 CODE = 16  # numbers per code of the default model, at most
@@ -121,8 +121,6 @@ class Synthesizer(TaskEstimator):
         if not view.num_columns:
             raise InvalidData("every column holds one value only: there is nothing to learn from")
         model = self._model(view, seed).fit(view)
-        if model.module_.fitted_prior:
-            fit_prior(model.module_, model.format_.to_rows(view), seed)
         source = MarginSource(model.module_, margins, _places(view.column_names), {}, {}, int(self.steps))
         source = source.calibrated(_shares(view), seed)
         return self._take(model, margins, source.drawn, source.shares, seed)

@@ -8,6 +8,7 @@ from narrows.evaluate.codes import CodeHealth, CodeMap, active_units, code_healt
 from narrows.evaluate.copying import Copying, copying
 from narrows.evaluate.disentangling import DCI, dci, mutual_information, mutual_information_gap
 from narrows.evaluate.elbow import Bend, Elbow
+from narrows.evaluate.gap import PriorGap, prior_gap
 from narrows.evaluate.groups import Group, GroupReport, group_report
 from narrows.evaluate.intervals import Estimate, bootstrap
 from narrows.evaluate.learners import detection, utility
@@ -28,6 +29,7 @@ __all__ = [
     "Estimate",
     "Group",
     "GroupReport",
+    "PriorGap",
     "Result",
     "Support",
     "SynthesisReport",
@@ -47,6 +49,7 @@ __all__ = [
     "mutual_information",
     "mutual_information_gap",
     "pair_trends",
+    "prior_gap",
     "psnr",
     "r2",
     "row_errors",

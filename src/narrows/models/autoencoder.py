@@ -13,7 +13,7 @@ from narrows._types import Distribution, Layout, Pass, Rows
 from narrows.bottlenecks import Bottleneck, BottleneckModule
 from narrows.likelihoods import Likelihood
 from narrows.networks import Network, StemModule
-from narrows.priors import CodeDistribution, Prior
+from narrows.priors import Prior
 
 
 class AutoencoderModule(nn.Module):
@@ -46,7 +46,8 @@ class AutoencoderModule(nn.Module):
         self.bottleneck: BottleneckModule = bottleneck.build()
         self.decoder = network.decoder(bottleneck.size, likelihood.theta_shape(layout))
         self.likelihood = likelihood.build(layout)
-        self.prior = prior.build(bottleneck.size, self.stem.shape)
+        self.prior = prior.build(bottleneck.size, self.stem.shape, layout.classes)
+        self.prior.encode = self._posterior
 
     def encode(self, rows: Rows) -> Tensor:
         """The mean code of every row, ``(B, L)``, without noise."""
@@ -55,14 +56,6 @@ class AutoencoderModule(nn.Module):
     def decode(self, z: Tensor) -> Distribution:
         """p(x|z) for codes ``(…, L)``: elementwise, ``(…, *shape)``."""
         return self.likelihood(self.decoder(z))
-
-    def belief(self, condition: Tensor | None = None) -> CodeDistribution:
-        """p(z): what the model believes of codes before it has seen a row.
-
-        Args:
-            condition: ``(B,)`` class of every row, −1 where it is unknown; None: of no row in particular.
-        """
-        return self.prior(condition, self._posterior)
 
     def forward(
         self,
@@ -89,7 +82,7 @@ class AutoencoderModule(nn.Module):
             rows=rows,
             code=code,
             # a prior that is fitted to the codes afterwards plays no part in training
-            prior=None if self.fitted_prior else self.belief(rows.condition),
+            prior=None if self.fitted_prior else self.prior(rows.condition),
             x=self.decode(code.z),
             inputs=inputs,
             encode=self._mean,
@@ -103,7 +96,7 @@ class AutoencoderModule(nn.Module):
     @property
     def conditional(self) -> bool:
         """Whether rows of one class can be asked for: so where the prior knows of classes."""
-        return bool(getattr(self.prior, "conditional", False))
+        return self.prior.conditional
 
     def generate(self, z: Tensor, condition: Tensor | None = None) -> Tensor:
         """The rows of codes ``(B, L)``, in scaled units: images as means of p(x|z), others as draws."""

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import ClassVar, Protocol, TypeAlias
+from typing import Any, ClassVar, Protocol, TypeAlias
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from narrows._normal import FullNormal, Normal, UnitNormal
 from narrows._part import Part
+from narrows.errors import InvalidData, InvalidParameter
 
 Encode: TypeAlias = Callable[[Tensor], Normal | FullNormal]
 """From what the encoder takes ``(B, …)`` to q(z|x), with dropout and normalisation in evaluation mode."""
@@ -33,17 +36,56 @@ class CodeDistribution(Protocol):
 
 
 class PriorModule(nn.Module):
-    """What every built prior is."""
+    """What every built prior is.
+
+    Attributes:
+        encode: The encoder of the model that the prior is part of, for priors that look through it; set by the model.
+        conditional: Whether it knows classes.
+    """
+
+    encode: Encode | None = None
+    conditional: bool = False
 
     @abstractmethod
-    def forward(self, condition: Tensor | None = None, encode: Encode | None = None) -> CodeDistribution:
+    def forward(self, condition: Tensor | None = None) -> CodeDistribution:
         """The distribution over codes.
 
         Args:
             condition: ``(B,)`` class of every row, −1 where it is unknown; the distribution is then over B codes, one
                 of each row. None: of no row in particular.
-            encode: The model's encoder, for priors that look through it.
         """
+
+    def fit_codes(self, z: NDArray[Any], seed: int = 0) -> nn.Module | None:
+        """Fit the prior to codes, as far as that goes without the loop.
+
+        Args:
+            z: ``(n, L)`` codes.
+            seed: Fixes what is random; the caller's generators are not touched.
+
+        Returns:
+            The step that the loop is still to train on these codes (see `narrows.models.fit_prior`), or None: it is
+            fitted.
+
+        Raises:
+            InvalidParameter: If it is not fitted afterwards.
+        """
+        raise InvalidParameter(f"{type(self).__name__} learns with the model, not from its codes afterwards")
+
+
+def checked(z: NDArray[Any], size: int) -> NDArray[np.float64]:
+    """Codes to be fitted, ``(n, L)``.
+
+    Raises:
+        InvalidData: If they have the wrong width, are not finite, or there are none.
+    """
+    codes = np.asarray(z, dtype=np.float64)
+    if codes.ndim != 2 or codes.shape[1] != size or not len(codes):
+        raise InvalidData(
+            f"codes of shape {codes.shape} cannot be fitted: they must be (rows, {size}), one row or more"
+        )
+    if not np.isfinite(codes).all():
+        raise InvalidData("the codes are not all finite, so no prior can be fitted to them: the model has diverged")
+    return codes
 
 
 class Prior(Part, ABC, room="priors", abstract=True):
@@ -53,12 +95,13 @@ class Prior(Part, ABC, room="priors", abstract=True):
     """Whether it takes no part in training and is fitted to the codes afterwards, by ``fit_codes`` of its module."""
 
     @abstractmethod
-    def build(self, size: int, inputs: tuple[int, ...] = ()) -> PriorModule:
+    def build(self, size: int, inputs: tuple[int, ...] = (), classes: int = 0) -> PriorModule:
         """The module that holds what the prior learns.
 
         Args:
             size: Numbers per code, L.
             inputs: Shape of what the encoder takes, for priors that look through it.
+            classes: How many classes rows may have, for priors that know them; 0 without labels.
         """
 
 
@@ -73,7 +116,7 @@ class StandardNormal(Prior):
         ```
     """
 
-    def build(self, size: int, inputs: tuple[int, ...] = ()) -> PriorModule:
+    def build(self, size: int, inputs: tuple[int, ...] = (), classes: int = 0) -> PriorModule:
         """The module; it learns nothing."""
         return StandardNormalModule(size)
 
@@ -88,6 +131,6 @@ class StandardNormalModule(PriorModule):
 
     template: Tensor
 
-    def forward(self, condition: Tensor | None = None, encode: Encode | None = None) -> UnitNormal:
+    def forward(self, condition: Tensor | None = None) -> UnitNormal:
         """N(0, I) over codes."""
         return UnitNormal(self.template)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from narrows._normal import UnitNormal
 from narrows._part import Interval
-from narrows.priors._base import Encode, Prior, PriorModule
+from narrows.priors._base import Prior, PriorModule
 
 Widths = tuple[Annotated[int, Interval(1)], ...]
 
@@ -43,7 +43,7 @@ class Flow(Prior):
     kind: Literal["spline", "affine"] = "spline"
     coupling: bool = False
 
-    def build(self, size: int, inputs: tuple[int, ...] = ()) -> FlowModule:
+    def build(self, size: int, inputs: tuple[int, ...] = (), classes: int = 0) -> FlowModule:
         """The module that holds the maps."""
         import zuko
 
@@ -75,7 +75,7 @@ class FlowModule(PriorModule):
                 for tensor in one[-1].parameters():
                     nn.init.normal_(tensor, std=1e-3)
 
-    def forward(self, condition: Tensor | None = None, encode: Encode | None = None) -> FlowDistribution:
+    def forward(self, condition: Tensor | None = None) -> FlowDistribution:
         """The flow's distribution."""
         return FlowDistribution(self.map(), UnitNormal(self.template))
 

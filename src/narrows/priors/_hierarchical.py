@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from torch import Tensor, nn
 
 from narrows._normal import Normal, UnitNormal
 from narrows._part import Interval
-from narrows.priors._base import Encode, Prior, PriorModule
+from narrows.priors._base import Prior, PriorModule
 
 Widths = tuple[Annotated[int, Interval(1)], ...]
 
@@ -49,7 +50,7 @@ class Hierarchical(Prior):
     widths: Widths = (100, 100)
     activation: Literal["tanh", "relu", "silu"] = "tanh"
 
-    def build(self, size: int, inputs: tuple[int, ...] = ()) -> HierarchicalModule:
+    def build(self, size: int, inputs: tuple[int, ...] = (), classes: int = 0) -> HierarchicalModule:
         """The module that holds both networks."""
         return HierarchicalModule(size, int(self.size or max(1, size // 2)), tuple(self.widths), self.activation)
 
@@ -70,7 +71,7 @@ class HierarchicalModule(PriorModule):
         self.down = _network((above, *reversed(widths), 2 * size), activation)
         self.register_buffer("template", torch.zeros(above), persistent=False)
 
-    def forward(self, condition: Tensor | None = None, encode: Encode | None = None) -> HierarchicalDistribution:
+    def forward(self, condition: Tensor | None = None) -> HierarchicalDistribution:
         """The distribution of the first layer's codes."""
         return HierarchicalDistribution(self.up, self.down, UnitNormal(self.template))
 
@@ -127,7 +128,7 @@ def _normal(phi: Tensor) -> Normal:
 
 def _network(widths: Sequence[int], activation: str) -> nn.Sequential:
     layers: list[nn.Module] = []
-    for fan_in, fan_out in zip(widths[:-1], widths[1:], strict=True):
+    for fan_in, fan_out in itertools.pairwise(widths):
         layers += [nn.Linear(fan_in, fan_out), _ACTIVATIONS[activation]()]
     for layer in layers[::2]:
         nn.init.xavier_uniform_(layer.weight)  # type: ignore[arg-type]

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import math
 from typing import Annotated, Literal
 
 import torch
 from torch import Tensor, nn
 
 from narrows._normal import FullNormal, Normal
-from narrows._part import Interval, NotNegative
+from narrows._part import Interval
 from narrows.errors import InvalidParameter
-from narrows.priors._base import Encode, Prior, PriorModule
+from narrows.priors._base import Prior, PriorModule
 from narrows.priors._distributions import MixtureDistribution
 
 _LOG_SCALE_LIMIT = 7.0
@@ -22,13 +21,12 @@ class LearnedMixture(Prior):
     """A mixture of Gaussians learned with the model; with labels, one for every class.
 
     p(z) = Σ_c p(c) p(z|c), p(z|c) = Σ_k π_ck N(z; μ_ck, Σ_ck), where c is a row's class (one class without labels).
-    In training a row with a label is held to p(z|c), any other to p(z); ``sample(n, where="label = 3")`` draws from
-    p(z|c = 3).
+    In training a row with a label is held to p(z|c), any other to p(z), and p(c) follows the latter;
+    ``sample(n, where="label = 3")`` draws from p(z|c = 3).
 
     Args:
         components: How many Gaussians, for every class.
         covariance: ``"diag"`` or ``"full"``.
-        classes: p(c) of every class, filled in by the estimator where labels are given; None: no classes.
 
     Reference:
         Unsupervised Deep Embedding for Clustering… by a mixture of Gaussians: Variational Deep Embedding. Z. Jiang et
@@ -36,50 +34,43 @@ class LearnedMixture(Prior):
 
     Example:
         ```python
-        prior = LearnedMixture(components=2, classes=(0.5, 0.3, 0.2)).build(size=4)
+        prior = LearnedMixture(components=2).build(size=4, classes=3)
         prior(torch.tensor([2, -1])).log_prob(torch.zeros(2, 4))  # log p(z|c = 2) and log p(z)
         ```
     """
 
     components: Annotated[int, Interval(1)] = 10
     covariance: Literal["diag", "full"] = "diag"
-    classes: Annotated[tuple[float, ...], NotNegative] | None = None
 
-    def build(self, size: int, inputs: tuple[int, ...] = ()) -> LearnedMixtureModule:
+    def build(self, size: int, inputs: tuple[int, ...] = (), classes: int = 0) -> LearnedMixtureModule:
         """The module, its components scattered around 0."""
-        return LearnedMixtureModule(int(self.components), size, self.covariance, self.classes or (1.0,))
+        return LearnedMixtureModule(int(self.components), size, self.covariance, classes)
 
 
 class LearnedMixtureModule(PriorModule):
     """A learned mixture, built. Components of class c stand together, C classes of K.
 
     Attributes:
-        logits: ``(C, K)`` log π up to a constant.
+        logits: ``(C, K)`` log p(c) π_ck up to a constant.
         means: ``(C·K, L)`` μ.
         raw: ``(C·K, L)`` log-scales before they are bounded.
         lower: ``(C·K, L, L)`` of which what lies below the diagonal counts; None for diagonal covariances.
-        shares: ``(C,)`` p(c).
     """
 
-    shares: Tensor
-
-    def __init__(
-        self, components: int, size: int, covariance: Literal["full", "diag"], classes: tuple[float, ...]
-    ) -> None:
+    def __init__(self, components: int, size: int, covariance: Literal["full", "diag"], classes: int = 0) -> None:
         super().__init__()
-        number = components * len(classes)
-        self.logits = nn.Parameter(torch.zeros(len(classes), components))
+        self.conditional = classes > 0
+        number = components * max(classes, 1)
+        self.logits = nn.Parameter(torch.zeros(max(classes, 1), components))
         self.means = nn.Parameter(_SPREAD * torch.randn(number, size) if number > 1 else torch.zeros(1, size))
         self.raw = nn.Parameter(torch.zeros(number, size))
         self.lower = nn.Parameter(torch.zeros(number, size, size)) if covariance == "full" else None
-        shares = torch.tensor(classes, dtype=self.raw.dtype)
-        self.register_buffer("shares", shares / shares.sum())
 
-    def forward(self, condition: Tensor | None = None, encode: Encode | None = None) -> MixtureDistribution:
+    def forward(self, condition: Tensor | None = None) -> MixtureDistribution:
         """The mixture; of each row's class where ``condition`` ``(B,)`` says one."""
-        inner = self.logits.softmax(-1)
-        weights = (self.shares.unsqueeze(1) * inner).flatten()
-        if condition is not None:
+        weights = self.logits.flatten().softmax(0)
+        if condition is not None and self.conditional:
+            inner = self.logits.softmax(-1)
             own = torch.eye(len(inner), dtype=inner.dtype, device=inner.device).unsqueeze(-1) * inner
             # a class unknown is −1, which finds the last line: that of all classes
             weights = torch.cat([own.flatten(1), weights.unsqueeze(0)])[condition]
@@ -110,7 +101,7 @@ class VampPrior(Prior):
 
     components: Annotated[int, Interval(1)] = 100
 
-    def build(self, size: int, inputs: tuple[int, ...] = ()) -> VampPriorModule:
+    def build(self, size: int, inputs: tuple[int, ...] = (), classes: int = 0) -> VampPriorModule:
         """The module, its pseudo-inputs random.
 
         Raises:
@@ -132,13 +123,13 @@ class VampPriorModule(PriorModule):
         super().__init__()
         self.inputs = nn.Parameter(torch.rand(components, *inputs))
 
-    def forward(self, condition: Tensor | None = None, encode: Encode | None = None) -> MixtureDistribution:
+    def forward(self, condition: Tensor | None = None) -> MixtureDistribution:
         """The mixture of the pseudo-inputs' posteriors.
 
         Raises:
             InvalidParameter: Without an encoder that gives densities.
         """
-        posterior = None if encode is None else encode(self.inputs)
+        posterior = None if self.encode is None else self.encode(self.inputs)
         if not isinstance(posterior, (Normal, FullNormal)):
             raise InvalidParameter(
                 "a VampPrior is a mixture of the encoder's densities, and there are none here: use "

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from narrows._part import Interval
-from narrows.errors import InvalidData, InvalidParameter
-from narrows.priors._base import Encode, Prior, PriorModule
+from narrows.errors import InvalidParameter
+from narrows.priors._base import Prior, PriorModule, checked
 from narrows.priors._distributions import MixtureDistribution
 
 _MOST_ROWS = 20_000
@@ -41,7 +41,7 @@ class Mixture(Prior):
 
     fitted_afterwards: ClassVar[bool] = True
 
-    def build(self, size: int, inputs: tuple[int, ...] = ()) -> MixtureModule:
+    def build(self, size: int, inputs: tuple[int, ...] = (), classes: int = 0) -> MixtureModule:
         """The module that holds the mixture; `MixtureModule.fit_codes` fits it."""
         return MixtureModule(int(self.components), size, self.covariance)
 
@@ -72,7 +72,7 @@ class MixtureModule(PriorModule):
         """Whether the mixture has been fitted (or loaded)."""
         return bool((self.weights > 0).any())
 
-    def forward(self, condition: Tensor | None = None, encode: Encode | None = None) -> MixtureDistribution:
+    def forward(self, condition: Tensor | None = None) -> MixtureDistribution:
         """The fitted mixture.
 
         Raises:
@@ -98,16 +98,8 @@ class MixtureModule(PriorModule):
         Raises:
             InvalidData: If the codes have the wrong width, are not finite, or there are none.
         """
-        codes = np.asarray(z, dtype=np.float64)
         components, size = self.means.shape
-        if codes.ndim != 2 or codes.shape[1] != size or not len(codes):
-            raise InvalidData(
-                f"codes of shape {codes.shape} cannot be fitted: they must be (rows, {size}), one row or more"
-            )
-        if not np.isfinite(codes).all():
-            raise InvalidData(
-                "the codes are not all finite, so no mixture can be fitted to them: the model has diverged"
-            )
+        codes = checked(z, size)
         if len(codes) > _MOST_ROWS:
             codes = np.random.default_rng(seed).choice(codes, _MOST_ROWS, replace=False)
         centre, spread = codes.mean(0), _spread(codes)

@@ -80,7 +80,7 @@ class Source(ABC):
     def near(self, z: Tensor, size: float) -> Tensor:
         """``(n, L)`` codes, a step of a size from 0 to 1 away; draws from the prior stay draws from the prior."""
         with torch.no_grad():
-            return self.module.belief().near(z.to(next(self.module.parameters()).device), size).cpu()
+            return self.module.prior().near(z.to(next(self.module.parameters()).device), size).cpu()
 
 
 @dataclass(frozen=True)
@@ -118,7 +118,7 @@ class MarginSource(Source):
     def codes(self, n: int) -> Tensor:
         """``(n, L)`` codes from the prior, encoded and drawn again ``steps`` times."""
         with torch.no_grad():
-            z = self.module.belief().sample(n)
+            z = self.module.prior().sample(n)
             for _ in range(self.steps):
                 rows = self.rows(self.decode(z).sample())
                 phi = self.module.encoder(self.module.stem(rows))
@@ -195,7 +195,7 @@ class PlainSource(Source):
     def codes(self, n: int) -> Tensor:
         """``(n, L)`` codes from the prior."""
         with torch.no_grad():
-            return self.module.belief().sample(n).cpu()
+            return self.module.prior().sample(n).cpu()
 
     def cells(self, z: Tensor) -> Tensor:
         """``(n, columns)`` values in scaled units, NaN where blank."""

@@ -1,0 +1,138 @@
+"""A prior that is a diffusion model of codes."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Annotated, Any, ClassVar
+
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from narrows._part import Interval, Positive
+from narrows.diffusion import DiffusionModule, DiffusionStep, Heun, Noise, Sampler, log_density, to_noise
+from narrows.errors import InvalidParameter
+from narrows.networks import Network, Residual
+from narrows.priors._base import Prior, PriorModule, checked
+
+_TOLD = 64  # numbers that say how noisy a code is
+
+
+class Diffusion(Prior):
+    r"""A diffusion model of the codes, trained on them after the model: for codes that no few Gaussians are like.
+
+    $z = G(\varepsilon)$ with $\varepsilon \sim N(0, I)$, G being the probability flow of a learnt denoiser.
+
+    Args:
+        network: Makes the denoiser.
+        sampler: How codes are drawn.
+        noise: The sizes of noise.
+        rows: How many rows training looks at.
+        batch_size: Rows per step.
+        learning_rate: The highest rate in training.
+
+    References:
+        Mixed-Type Tabular Data Synthesis with Score-based Diffusion in Latent Space, Zhang and others, 2024 (TabSyn),
+        https://arxiv.org/abs/2310.09656.
+        High-Resolution Image Synthesis with Latent Diffusion Models, Rombach and others, 2022,
+        https://arxiv.org/abs/2112.10752
+
+    Example:
+        ```python
+        model = VariationalAutoencoder(prior=priors.Diffusion()).fit(table)
+        ```
+    """
+
+    network: Network = Residual(width=256, depth=3)
+    sampler: Sampler = Heun()
+    noise: Noise = Noise()
+    rows: Annotated[int, Interval(1)] = 3_000_000
+    batch_size: Annotated[int, Interval(1)] = 256
+    learning_rate: Annotated[float, Positive] = 1e-3
+
+    fitted_afterwards: ClassVar[bool] = True
+
+    def build(self, size: int, inputs: tuple[int, ...] = (), classes: int = 0) -> DiffusionPriorModule:
+        """The module that holds the denoiser; `narrows.models.fit_prior` trains it."""
+        return DiffusionPriorModule(size, self)
+
+
+class DiffusionPriorModule(PriorModule):
+    """A diffusion prior, built.
+
+    Attributes:
+        model: The denoiser of codes.
+        fitted: ``()`` 1 when it has been fitted.
+    """
+
+    fitted: Tensor
+
+    def __init__(self, size: int, part: Diffusion) -> None:
+        super().__init__()
+        self.part = part
+        self.model = DiffusionModule((size,), part.network.conditioned((size,), _TOLD), _TOLD, noise=part.noise)
+        self.model.requires_grad_(False)  # it is none of the parameters that train with the autoencoder
+        self.register_buffer("fitted", torch.zeros(()))
+
+    def forward(self, condition: Tensor | None = None) -> DiffusionDistribution:
+        """The fitted distribution.
+
+        Raises:
+            InvalidParameter: If it has not been fitted.
+        """
+        if not self.fitted:
+            raise InvalidParameter(
+                "the diffusion prior has not been fitted to codes, so it has no density and cannot be sampled: "
+                "fit the model first, or call narrows.models.fit_prior(prior, codes)"
+            )
+        return DiffusionDistribution(self.model, self.part.sampler)
+
+    def fit_codes(self, z: NDArray[Any], seed: int = 0) -> DiffusionStep:
+        """Learn mean and spread of the codes; the denoiser is the loop's to train.
+
+        Raises:
+            InvalidData: If the codes have the wrong width, are not finite, or there are none.
+        """
+        self.model.prepare(torch.as_tensor(checked(z, self.model.shape[0])))
+        self.model.live.requires_grad_(True)
+        self.fitted.fill_(1)
+        return DiffusionStep(self.model)
+
+
+@dataclass(frozen=True, eq=False)
+class DiffusionDistribution:
+    """A diffusion model of codes, as a distribution.
+
+    Attributes:
+        model: The denoiser.
+        sampler: How codes are drawn.
+    """
+
+    model: DiffusionModule
+    sampler: Sampler
+
+    def log_prob(self, z: Tensor) -> Tensor:
+        """Log-density of ``z`` ``(…, L)`` in nats, by the probability flow: ``(…)``."""
+        x = self.model.standard(z.reshape(-1, z.shape[-1]))
+        density = log_density(self.model.guided(), x, self.model.noise) - self.model.scale.log().sum()
+        return density.reshape(z.shape[:-1])
+
+    def sample(self, n: int) -> Tensor:
+        """``(n, L)``: n draws."""
+        return self.sample_like(self.model.centre.new_empty(n, self.model.shape[0]))
+
+    def sample_like(self, z: Tensor) -> Tensor:
+        """Draws of the shape of ``z`` ``(…, L)``."""
+        return self._codes(torch.randn_like(z.reshape(-1, z.shape[-1])), self.sampler).reshape(z.shape)
+
+    def near(self, z: Tensor, size: float) -> Tensor:
+        """Codes near ``z`` ``(n, L)``: a step in the noise that they come from, ε' = √(1 − size²) ε + size · η."""
+        with torch.no_grad():
+            start = to_noise(self.model.guided(), self.model.standard(z), self.model.noise)
+        return self._codes(math.sqrt(1 - size**2) * start + size * torch.randn_like(start), Heun())
+
+    @torch.no_grad()
+    def _codes(self, start: Tensor, sampler: Sampler) -> Tensor:
+        noise = self.model.noise
+        return self.model.raw(sampler(self.model.guided(), math.sqrt(1 + noise.high**2) * start, noise))

@@ -7,6 +7,7 @@ from narrows.evaluate.baselines import Comparison, Result, compare, compare_arra
 from narrows.evaluate.codes import CodeHealth, CodeMap, active_units, code_health
 from narrows.evaluate.copying import Copying, copying
 from narrows.evaluate.elbow import Bend, Elbow
+from narrows.evaluate.gap import PriorGap, prior_gap
 from narrows.evaluate.groups import Group, GroupReport, group_report
 from narrows.evaluate.intervals import Estimate, bootstrap
 from narrows.evaluate.learners import detection, utility
@@ -26,6 +27,7 @@ __all__ = [
     "Estimate",
     "Group",
     "GroupReport",
+    "PriorGap",
     "Result",
     "Support",
     "SynthesisReport",
@@ -42,6 +44,7 @@ __all__ = [
     "explained_variance",
     "group_report",
     "pair_trends",
+    "prior_gap",
     "psnr",
     "r2",
     "row_errors",

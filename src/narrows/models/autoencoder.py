@@ -8,6 +8,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
+from narrows._normal import FullNormal, Normal
 from narrows._types import Distribution, Layout, Pass, Rows
 from narrows.bottlenecks import Bottleneck, BottleneckModule
 from narrows.likelihoods import Likelihood
@@ -45,7 +46,8 @@ class AutoencoderModule(nn.Module):
         self.bottleneck: BottleneckModule = bottleneck.build()
         self.decoder = network.decoder(bottleneck.size, likelihood.theta_shape(layout))
         self.likelihood = likelihood.build(layout)
-        self.prior = prior.build(bottleneck.size)
+        self.prior = prior.build(bottleneck.size, self.stem.shape, layout.classes)
+        self.prior.encode = self._posterior
 
     def encode(self, rows: Rows) -> Tensor:
         """The mean code of every row, ``(B, L)``, without noise."""
@@ -90,12 +92,16 @@ class AutoencoderModule(nn.Module):
     @property
     def conditional(self) -> bool:
         """Whether rows of one class can be asked for: so where the prior knows of classes."""
-        return bool(getattr(self.prior, "conditional", False))
+        return self.prior.conditional
 
     def generate(self, z: Tensor, condition: Tensor | None = None) -> Tensor:
         """The rows of codes ``(B, L)``, in scaled units: images as means of p(x|z), others as draws."""
         x = self.decode(z)
         return x.sample() if len(self.layout.shape) == 1 else x.mean
+
+    def _posterior(self, inputs: Tensor) -> Normal | FullNormal:
+        with evaluation(self.encoder), evaluation(self.bottleneck):
+            return self.bottleneck(self.encoder(inputs)).posterior
 
     def _mean(self, inputs: Tensor) -> Tensor:
         with evaluation(self.encoder):

@@ -13,4 +13,14 @@ from narrows.networks.residual import Residual
 from narrows.networks.stem import StemModule
 from narrows.networks.unet import UNet
 
-__all__ = ["Asymmetric", "Conv", "Dense", "Network", "Residual", "StemModule", "UNet", "default_channels", "default_widths"]
+__all__ = [
+    "Asymmetric",
+    "Conv",
+    "Dense",
+    "Network",
+    "Residual",
+    "StemModule",
+    "UNet",
+    "default_channels",
+    "default_widths",
+]

@@ -9,6 +9,9 @@ from __future__ import annotations
 from narrows.priors._base import CodeDistribution, CodeFit, Prior, PriorModule, StandardNormal, StandardNormalModule
 from narrows.priors._diffusion import Diffusion, DiffusionDistribution, DiffusionPriorModule
 from narrows.priors._distributions import MixtureDistribution
+from narrows.priors._flow import Flow, FlowDistribution, FlowModule
+from narrows.priors._hierarchical import Hierarchical, HierarchicalDistribution, HierarchicalModule
+from narrows.priors._learned import LearnedMixture, LearnedMixtureModule, VampPrior, VampPriorModule
 from narrows.priors._mixture import Mixture, MixtureModule
 
 __all__ = [
@@ -17,6 +20,14 @@ __all__ = [
     "Diffusion",
     "DiffusionDistribution",
     "DiffusionPriorModule",
+    "Flow",
+    "FlowDistribution",
+    "FlowModule",
+    "Hierarchical",
+    "HierarchicalDistribution",
+    "HierarchicalModule",
+    "LearnedMixture",
+    "LearnedMixtureModule",
     "Mixture",
     "MixtureDistribution",
     "MixtureModule",
@@ -24,4 +35,6 @@ __all__ = [
     "PriorModule",
     "StandardNormal",
     "StandardNormalModule",
+    "VampPrior",
+    "VampPriorModule",
 ]

@@ -56,16 +56,23 @@ class CodeFit:
 
 
 class PriorModule(nn.Module):
-    """What every built prior is."""
+    """What every built prior is.
+
+    Attributes:
+        encode: The encoder of the model that the prior is part of, for priors that look through it; set by the model.
+        conditional: Whether it knows classes.
+    """
+
+    encode: Encode | None = None
+    conditional: bool = False
 
     @abstractmethod
-    def forward(self, condition: Tensor | None = None, encode: Encode | None = None) -> CodeDistribution:
+    def forward(self, condition: Tensor | None = None) -> CodeDistribution:
         """The distribution over codes.
 
         Args:
             condition: ``(B,)`` class of every row, −1 where it is unknown; the distribution is then over B codes, one
                 of each row. None: of no row in particular.
-            encode: The model's encoder, for priors that look through it.
         """
 
     def fit_codes(self, z: NDArray[Any], seed: int = 0) -> CodeFit | None:
@@ -107,12 +114,13 @@ class Prior(Part, ABC, room="priors", abstract=True):
     """Whether it takes no part in training and is fitted to the codes afterwards, by ``fit_codes`` of its module."""
 
     @abstractmethod
-    def build(self, size: int, inputs: tuple[int, ...] = ()) -> PriorModule:
+    def build(self, size: int, inputs: tuple[int, ...] = (), classes: int = 0) -> PriorModule:
         """The module that holds what the prior learns.
 
         Args:
             size: Numbers per code, L.
             inputs: Shape of what the encoder takes, for priors that look through it.
+            classes: How many classes rows may have, for priors that know them; 0 without labels.
         """
 
 
@@ -127,7 +135,7 @@ class StandardNormal(Prior):
         ```
     """
 
-    def build(self, size: int, inputs: tuple[int, ...] = ()) -> PriorModule:
+    def build(self, size: int, inputs: tuple[int, ...] = (), classes: int = 0) -> PriorModule:
         """The module; it learns nothing."""
         return StandardNormalModule(size)
 
@@ -142,6 +150,6 @@ class StandardNormalModule(PriorModule):
 
     template: Tensor
 
-    def forward(self, condition: Tensor | None = None, encode: Encode | None = None) -> UnitNormal:
+    def forward(self, condition: Tensor | None = None) -> UnitNormal:
         """N(0, I) over codes."""
         return UnitNormal(self.template)

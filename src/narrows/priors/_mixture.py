@@ -12,7 +12,7 @@ from torch import Tensor
 
 from narrows._part import Interval
 from narrows.errors import InvalidParameter
-from narrows.priors._base import Encode, Prior, PriorModule, checked
+from narrows.priors._base import Prior, PriorModule, checked
 from narrows.priors._distributions import MixtureDistribution
 
 _MOST_ROWS = 20_000
@@ -41,7 +41,7 @@ class Mixture(Prior):
 
     fitted_afterwards: ClassVar[bool] = True
 
-    def build(self, size: int, inputs: tuple[int, ...] = ()) -> MixtureModule:
+    def build(self, size: int, inputs: tuple[int, ...] = (), classes: int = 0) -> MixtureModule:
         """The module that holds the mixture; `MixtureModule.fit_codes` fits it."""
         return MixtureModule(int(self.components), size, self.covariance)
 
@@ -72,7 +72,7 @@ class MixtureModule(PriorModule):
         """Whether the mixture has been fitted (or loaded)."""
         return bool((self.weights > 0).any())
 
-    def forward(self, condition: Tensor | None = None, encode: Encode | None = None) -> MixtureDistribution:
+    def forward(self, condition: Tensor | None = None) -> MixtureDistribution:
         """The fitted mixture.
 
         Raises:

@@ -21,8 +21,9 @@ from narrows.penalties import Penalty
 class Step(nn.Module):
     """A model and its objective: a batch of tensors in, a dictionary of scalar tensors out.
 
-    In training mode the model sees corrupted rows and is judged by the clean ones. In evaluation mode nothing is
-    corrupted, and a stochastic bottleneck draws one code per row, so that the value is an estimate of the same bound.
+    In training mode the model sees corrupted rows and is judged by the clean ones, unless the corruption says otherwise
+    (`Corruption.pair`). In evaluation mode nothing is corrupted, and a stochastic bottleneck draws one code per row, so
+    that the value is an estimate of the same bound.
 
     Args:
         model: Module whose ``forward(rows, seen, samples, epoch)`` returns a `Pass`.
@@ -58,7 +59,9 @@ class Step(nn.Module):
             ``"loss"`` and every term by name, each ``()``, in nats per row.
         """
         rows: Any = Rows(**batch)
-        seen = self.corruption(rows, self.layout) if self.training and self.corruption is not None else rows
+        seen = rows
+        if self.training and self.corruption is not None:
+            rows, seen = self.corruption.pair(rows, self.layout)
         samples = self.objective.samples
         if samples is None and not self.training and self.model.stochastic:
             samples = 1

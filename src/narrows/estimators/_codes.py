@@ -226,5 +226,6 @@ def _dtype(X: Any) -> Any:
 
 def _fit_prior(module: AutoencoderModule, rows: Rows | RowStream, seed: int, training: Training) -> None:
     with seeded(hash_seed(seed, 11)):
-        codes = tasks.posterior_draws(module.eval(), rows.take(slice(PRIOR_ROWS)))
-    fit_prior(module.prior, codes, seed, training)
+        rows = rows.take(slice(PRIOR_ROWS))
+        codes = tasks.posterior_draws(module.eval(), rows)
+    fit_prior(module.prior, codes, seed, training, rows.condition)

@@ -1,7 +1,7 @@
 """Networks: the only rooms tied to an input's shape.
 
 `Dense`, `Residual` and `Conv` are recipes for an encoder, a decoder and a map from rows to rows; `Asymmetric` pairs
-two of them; `StemModule` turns rows into what they eat.
+two of them; `UNet` is a map only, for diffusion; `StemModule` turns rows into what they eat.
 """
 
 from __future__ import annotations
@@ -11,5 +11,16 @@ from narrows.networks.conv import Conv, default_channels
 from narrows.networks.dense import Dense, default_widths
 from narrows.networks.residual import Residual
 from narrows.networks.stem import StemModule
+from narrows.networks.unet import UNet
 
-__all__ = ["Asymmetric", "Conv", "Dense", "Network", "Residual", "StemModule", "default_channels", "default_widths"]
+__all__ = [
+    "Asymmetric",
+    "Conv",
+    "Dense",
+    "Network",
+    "Residual",
+    "StemModule",
+    "UNet",
+    "default_channels",
+    "default_widths",
+]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol, TypeAlias
 
 import numpy as np
@@ -35,6 +36,25 @@ class CodeDistribution(Protocol):
         """Codes near ``z`` ``(n, L)``: a step from 0 (none) to 1 (far) that leaves draws from this prior such draws."""
 
 
+@dataclass(frozen=True)
+class CodeFit:
+    """What is left for the loop to do on codes.
+
+    Attributes:
+        step: What it trains.
+        after_step: To be called after every step.
+        rows: How many rows it looks at.
+        batch_size: Rows per step.
+        learning_rate: The highest rate.
+    """
+
+    step: nn.Module
+    after_step: Callable[[], None]
+    rows: int
+    batch_size: int
+    learning_rate: float
+
+
 class PriorModule(nn.Module):
     """What every built prior is.
 
@@ -55,7 +75,7 @@ class PriorModule(nn.Module):
                 of each row. None: of no row in particular.
         """
 
-    def fit_codes(self, z: NDArray[Any], seed: int = 0) -> nn.Module | None:
+    def fit_codes(self, z: NDArray[Any], seed: int = 0) -> CodeFit | None:
         """Fit the prior to codes, as far as that goes without the loop.
 
         Args:
@@ -63,8 +83,7 @@ class PriorModule(nn.Module):
             seed: Fixes what is random; the caller's generators are not touched.
 
         Returns:
-            The step that the loop is still to train on these codes (see `narrows.models.fit_prior`), or None: it is
-            fitted.
+            What the loop is still to do on these codes (see `narrows.models.fit_prior`); None: nothing, it is fitted.
 
         Raises:
             InvalidParameter: If it is not fitted afterwards.

@@ -10,11 +10,21 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from narrows._part import Interval, Positive
-from narrows.diffusion import DiffusionModule, DiffusionStep, Heun, Noise, Sampler, log_density, to_noise
+from narrows._part import Interval, NotNegative, Positive
+from narrows.diffusion import (
+    ClassCondition,
+    Denoise,
+    DiffusionModule,
+    DiffusionStep,
+    Heun,
+    Noise,
+    Sampler,
+    log_density,
+    to_noise,
+)
 from narrows.errors import InvalidParameter
 from narrows.networks import Network, Residual
-from narrows.priors._base import Prior, PriorModule, checked
+from narrows.priors._base import CodeFit, Prior, PriorModule, checked
 
 _TOLD = 64  # numbers that say how noisy a code is
 
@@ -31,6 +41,7 @@ class Diffusion(Prior):
         rows: How many rows training looks at.
         batch_size: Rows per step.
         learning_rate: The highest rate in training.
+        guidance: How often a row's class counts, where rows have labels.
 
     References:
         Mixed-Type Tabular Data Synthesis with Score-based Diffusion in Latent Space, Zhang and others, 2024 (TabSyn),
@@ -50,12 +61,13 @@ class Diffusion(Prior):
     rows: Annotated[int, Interval(1)] = 3_000_000
     batch_size: Annotated[int, Interval(1)] = 256
     learning_rate: Annotated[float, Positive] = 1e-3
+    guidance: Annotated[float, NotNegative] = 1.0
 
     fitted_afterwards: ClassVar[bool] = True
 
     def build(self, size: int, inputs: tuple[int, ...] = (), classes: int = 0) -> DiffusionPriorModule:
         """The module that holds the denoiser; `narrows.models.fit_prior` trains it."""
-        return DiffusionPriorModule(size, self)
+        return DiffusionPriorModule(size, self, classes)
 
 
 class DiffusionPriorModule(PriorModule):
@@ -68,10 +80,12 @@ class DiffusionPriorModule(PriorModule):
 
     fitted: Tensor
 
-    def __init__(self, size: int, part: Diffusion) -> None:
+    def __init__(self, size: int, part: Diffusion, classes: int = 0) -> None:
         super().__init__()
-        self.part = part
-        self.model = DiffusionModule((size,), part.network.conditioned((size,), _TOLD), _TOLD, noise=part.noise)
+        self.part, self.conditional = part, classes > 0
+        condition = ClassCondition(classes, _TOLD) if classes else None
+        network = part.network.conditioned((size,), _TOLD)
+        self.model = DiffusionModule((size,), network, _TOLD, condition, part.noise)
         self.model.requires_grad_(False)  # it is none of the parameters that train with the autoencoder
         self.register_buffer("fitted", torch.zeros(()))
 
@@ -86,9 +100,9 @@ class DiffusionPriorModule(PriorModule):
                 "the diffusion prior has not been fitted to codes, so it has no density and cannot be sampled: "
                 "fit the model first, or call narrows.models.fit_prior(prior, codes)"
             )
-        return DiffusionDistribution(self.model, self.part.sampler)
+        return DiffusionDistribution(self.model, self.part.sampler, condition, float(self.part.guidance))
 
-    def fit_codes(self, z: NDArray[Any], seed: int = 0) -> DiffusionStep:
+    def fit_codes(self, z: NDArray[Any], seed: int = 0) -> CodeFit:
         """Learn mean and spread of the codes; the denoiser is the loop's to train.
 
         Raises:
@@ -97,7 +111,9 @@ class DiffusionPriorModule(PriorModule):
         self.model.prepare(torch.as_tensor(checked(z, self.model.shape[0])))
         self.model.live.requires_grad_(True)
         self.fitted.fill_(1)
-        return DiffusionStep(self.model)
+        part = self.part
+        step = DiffusionStep(self.model)
+        return CodeFit(step, self.model.follow, int(part.rows), int(part.batch_size), float(part.learning_rate))
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,15 +123,19 @@ class DiffusionDistribution:
     Attributes:
         model: The denoiser.
         sampler: How codes are drawn.
+        condition: ``(n,)`` the class of every code; None: any.
+        guidance: How often it counts.
     """
 
     model: DiffusionModule
     sampler: Sampler
+    condition: Tensor | None = None
+    guidance: float = 1.0
 
     def log_prob(self, z: Tensor) -> Tensor:
         """Log-density of ``z`` ``(…, L)`` in nats, by the probability flow: ``(…)``."""
         x = self.model.standard(z.reshape(-1, z.shape[-1]))
-        density = log_density(self.model.guided(), x, self.model.noise) - self.model.scale.log().sum()
+        density = log_density(self.model.guided(self.condition), x, self.model.noise) - self.model.scale.log().sum()
         return density.reshape(z.shape[:-1])
 
     def sample(self, n: int) -> Tensor:
@@ -129,10 +149,14 @@ class DiffusionDistribution:
     def near(self, z: Tensor, size: float) -> Tensor:
         """Codes near ``z`` ``(n, L)``: a step in the noise that they come from, ε' = √(1 − size²) ε + size · η."""
         with torch.no_grad():
-            start = to_noise(self.model.guided(), self.model.standard(z), self.model.noise)
+            start = to_noise(self._denoise, self.model.standard(z), self.model.noise)
         return self._codes(math.sqrt(1 - size**2) * start + size * torch.randn_like(start), Heun())
+
+    @property
+    def _denoise(self) -> Denoise:
+        return self.model.guided(self.condition, self.guidance)
 
     @torch.no_grad()
     def _codes(self, start: Tensor, sampler: Sampler) -> Tensor:
         noise = self.model.noise
-        return self.model.raw(sampler(self.model.guided(), math.sqrt(1 + noise.high**2) * start, noise))
+        return self.model.raw(sampler(self._denoise, math.sqrt(1 + noise.high**2) * start, noise))

@@ -165,9 +165,9 @@ def _load(wanted: Wanted, method: str = "sample") -> Any:
     from narrows._saved import describe
 
     _engine.check(wanted.engine)
-    content = describe(wanted.model)  # says what is wrong with the folder before torch is imported
-    if content.get("estimator") in TASKS:
-        raise InvalidParameter(f"{wanted.model!r} holds {TASKS[content['estimator']]}")
+    kind = describe(wanted.model).get("estimator")  # says what is wrong with the folder before torch is imported
+    if kind in TASKS:
+        raise InvalidParameter(f"{wanted.model!r} holds {TASKS[kind]}")
     from narrows.estimators import load
 
     model = load(wanted.model)

@@ -64,7 +64,7 @@ def tensors(detector: Any) -> Tensors:
     return result | inside("members", denoising.members.state_dict())
 
 
-def rebuild(made: Any, content: Mapping[str, Any], state: Tensors, models: list[BaseModel]) -> Any:
+def rebuild(made: Any, content: Mapping[str, Any], state: Tensors, models: list[BaseAutoencoder]) -> Any:
     """The detector that ``model.json`` and its tensors describe.
 
     Raises:

@@ -8,7 +8,7 @@ from typing import Any
 from torch import Tensor
 
 from narrows.errors import SavedModelError
-from narrows.estimators._base import BaseModel
+from narrows.estimators._codes import BaseAutoencoder
 
 
 def content(ensemble: Any) -> dict[str, Any]:
@@ -21,7 +21,7 @@ def tensors(ensemble: Any) -> dict[str, Tensor]:
     return {}
 
 
-def rebuild(made: Any, content: Mapping[str, Any], state: Mapping[str, Tensor], models: list[BaseModel]) -> Any:
+def rebuild(made: Any, content: Mapping[str, Any], state: Mapping[str, Tensor], models: list[BaseAutoencoder]) -> Any:
     """The ensemble of its members.
 
     Raises:

@@ -12,7 +12,7 @@ from torch import Tensor
 from narrows._part import Part
 from narrows.data import format_from_config
 from narrows.errors import SavedModelError
-from narrows.estimators._base import BaseModel
+from narrows.estimators._codes import BaseAutoencoder
 from narrows.estimators._store import inside, taken
 from narrows.networks import Network
 from narrows.tasks._candidates import Candidates
@@ -50,7 +50,7 @@ def tensors(imputer: Any) -> dict[str, Tensor]:
     return result
 
 
-def rebuild(made: Any, content: Mapping[str, Any], state: dict[str, Tensor], models: list[BaseModel]) -> Any:
+def rebuild(made: Any, content: Mapping[str, Any], state: dict[str, Tensor], models: list[BaseAutoencoder]) -> Any:
     """The imputer that ``model.json`` and its tensors describe.
 
     Raises:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from narrows.data.margins import Margins
 from narrows.errors import SavedModelError
-from narrows.estimators._base import BaseModel
+from narrows.estimators._codes import BaseAutoencoder
 
 
 def content(synthesizer: Any) -> dict[str, Any]:
@@ -28,7 +28,7 @@ def tensors(synthesizer: Any) -> dict[str, Tensor]:
     return {}
 
 
-def rebuild(made: Any, content: Mapping[str, Any], state: Mapping[str, Tensor], models: list[BaseModel]) -> Any:
+def rebuild(made: Any, content: Mapping[str, Any], state: Mapping[str, Tensor], models: list[BaseAutoencoder]) -> Any:
     """The synthesizer over its model.
 
     Raises:

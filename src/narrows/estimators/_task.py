@@ -13,7 +13,8 @@ from narrows._part import Part, nested_params, replace_params
 from narrows._types import Rows
 from narrows.data import Table
 from narrows.errors import InvalidData, InvalidParameter
-from narrows.estimators._base import BaseModel, NotFitted
+from narrows.estimators._base import NotFitted
+from narrows.estimators._codes import BaseAutoencoder
 from narrows.estimators._shared import check_params
 from narrows.estimators._streams import fitted_format
 from narrows.training import Training
@@ -43,7 +44,7 @@ class TaskEstimator(BaseEstimator):
         if not deep:
             return params
         model = params.get("model")
-        inner = model.get_params() if isinstance(model, BaseModel) else {}
+        inner = model.get_params() if isinstance(model, BaseAutoencoder) else {}
         return {**nested_params(params), **{f"model__{name}": value for name, value in inner.items()}}
 
     def set_params(self, **params: Any) -> Self:
@@ -64,7 +65,7 @@ class TaskEstimator(BaseEstimator):
             setattr(self, name, value)
         if for_model:
             model = own.get("model")
-            if not isinstance(model, BaseModel):
+            if not isinstance(model, BaseAutoencoder):
                 raise InvalidParameter(f"model__{next(iter(for_model))}: model is {model!r}, without parameters")
             model.set_params(**for_model)
         return self
@@ -75,7 +76,7 @@ class TaskEstimator(BaseEstimator):
         format_, model = given.get("format"), given.get("model")
         if format_ is not None and not isinstance(format_, Table):
             raise InvalidParameter(f"{name}(format={format_!r}) is not for tables: use narrows.data.Table(…)")
-        if model is not None and not isinstance(model, BaseModel):
+        if model is not None and not isinstance(model, BaseAutoencoder):
             raise InvalidParameter(
                 f"{name}(model={model!r}): give an unfitted narrows estimator such as "
                 f"narrows.VariationalAutoencoder(), or None; for a fitted one there is {name}.from_model"
@@ -108,7 +109,7 @@ class TaskEstimator(BaseEstimator):
             other = f", {name}.from_model," if hasattr(self, "from_model") else ""
             raise NotFitted(f"this {name} is not fitted yet: call fit(X) first{other} or narrows.load(folder)")
 
-    def _models(self) -> list[BaseModel]:
+    def _models(self) -> list[BaseAutoencoder]:
         """The fitted models that it holds."""
         return []
 
@@ -136,12 +137,12 @@ class TaskEstimator(BaseEstimator):
         return tags
 
 
-def fitted_model(model: Any) -> BaseModel:
+def fitted_model(model: Any) -> BaseAutoencoder:
     """The model itself, if it is a fitted one.
 
     Raises:
         InvalidParameter: If it is not.
     """
-    if not isinstance(model, BaseModel) or not model.__sklearn_is_fitted__():
+    if not isinstance(model, BaseAutoencoder) or not model.__sklearn_is_fitted__():
         raise InvalidParameter(f"{model!r} is no fitted narrows estimator: call its fit(X) first")
     return model

@@ -214,7 +214,7 @@ class AnomalyDetector(OutlierMixin, TaskEstimator):
 
     # --- using -----------------------------------------------------------------------------------------------
 
-    def _models(self) -> list[BaseModel]:
+    def _models(self) -> list[BaseAutoencoder]:
         return self.models_
 
     def _judged(self, X: Any) -> tuple[Rows, torch.Tensor, Found]:

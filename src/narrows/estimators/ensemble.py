@@ -158,7 +158,7 @@ class Ensemble(TaskEstimator):
 
     # --- using -----------------------------------------------------------------------------------------------
 
-    def _models(self) -> list[BaseModel]:
+    def _models(self) -> list[BaseAutoencoder]:
         return self.members_
 
     @property

@@ -148,7 +148,7 @@ class Imputer(OneToOneFeatureMixin, TransformerMixin, TaskEstimator):
 
     # --- using -----------------------------------------------------------------------------------------------
 
-    def _models(self) -> list[BaseModel]:
+    def _models(self) -> list[BaseAutoencoder]:
         return [] if self.model_ is None else [self.model_]
 
     def transform(self, X: Any) -> Any:

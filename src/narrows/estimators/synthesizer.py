@@ -127,7 +127,7 @@ class Synthesizer(TaskEstimator):
 
     def _take(
         self,
-        model: BaseModel,
+        model: BaseAutoencoder,
         margins: Margins | None,
         drawn: Mapping[int, Floats],
         shifts: Mapping[int, Floats],
@@ -140,7 +140,7 @@ class Synthesizer(TaskEstimator):
         describe_features(self, self.format_)
         return self
 
-    def _models(self) -> list[BaseModel]:
+    def _models(self) -> list[BaseAutoencoder]:
         return [self.model_]
 
     def _check_params(self) -> None:

@@ -45,7 +45,7 @@ class Residual(Network):
 
     def decoder(self, size: int, shape: tuple[int, ...]) -> nn.Module:
         """The same layers the other way: ``(…, size) -> (…, *shape)``."""
-        return ResidualModule((size,), shape, self, OUTPUT)
+        return ResidualModule((size,), shape, self, gain=OUTPUT)
 
     def map(self, shape: tuple[int, ...], shape_out: tuple[int, ...]) -> nn.Module:
         """The layers once: ``(…, *shape) -> (…, *shape_out)``."""

@@ -13,12 +13,16 @@ from narrows._version import __version__
 
 if TYPE_CHECKING:
     from narrows.estimators import (
+        GAN,
         AnomalyDetector,
         Autoencoder,
+        Boltzmann,
         ContractiveAutoencoder,
         DenoisingAutoencoder,
         Ensemble,
+        Flow,
         Imputer,
+        MomentMatching,
         SparseAutoencoder,
         Synthesizer,
         VariationalAutoencoder,
@@ -27,12 +31,16 @@ if TYPE_CHECKING:
     from narrows.training import Training
 
 _HOMES = {
+    "GAN": "estimators",
     "AnomalyDetector": "estimators",
     "Autoencoder": "estimators",
+    "Boltzmann": "estimators",
     "ContractiveAutoencoder": "estimators",
     "DenoisingAutoencoder": "estimators",
     "Ensemble": "estimators",
+    "Flow": "estimators",
     "Imputer": "estimators",
+    "MomentMatching": "estimators",
     "SparseAutoencoder": "estimators",
     "Synthesizer": "estimators",
     "Training": "training",
@@ -41,6 +49,7 @@ _HOMES = {
 }
 
 _ROOMS = (
+    "adversarial",
     "bottlenecks",
     "corruptions",
     "data",
@@ -58,12 +67,16 @@ _ROOMS = (
 )
 
 __all__ = [
+    "GAN",
     "AnomalyDetector",
     "Autoencoder",
+    "Boltzmann",
     "ContractiveAutoencoder",
     "DenoisingAutoencoder",
     "Ensemble",
+    "Flow",
     "Imputer",
+    "MomentMatching",
     "SparseAutoencoder",
     "Synthesizer",
     "Training",

@@ -17,6 +17,10 @@ MODELS: dict[str, tuple[str, ...]] = {
     "contractive": ("ContractiveAutoencoder", "cae"),
     "denoising": ("DenoisingAutoencoder", "dae"),
     "variational": ("VariationalAutoencoder", "vae"),
+    "gan": ("GAN",),
+    "flow": ("Flow",),
+    "boltzmann": ("Boltzmann", "rbm"),
+    "moment-matching": ("MomentMatching", "mmd"),
 }
 
 

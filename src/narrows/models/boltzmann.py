@@ -14,15 +14,16 @@ from narrows._types import Layout, Rows
 from narrows.models.continuous import ContinuousModule
 
 CHAINS = 256  # negative particles that are kept
+QUIETEST = -8.0  # least logarithm of a Gaussian unit's variance
 BURN_IN = 200  # Gibbs steps from these to a sample
 
 
 class BoltzmannModule(nn.Module):
     r"""A restricted Boltzmann machine: hidden units h in {0, 1}, connected to visible units alone.
 
-    $E(v, h) = A(v) - h^\top c - v^\top W h$, where $A(v)$ is $-v^\top b$ for units of 0 and 1, also
-    those of categories, of which one is 1, and $\tfrac12 \lVert v - b \rVert^2$ for Gaussian units. The free energy
-    $F(v) = -\log \sum_h e^{-E(v, h)}$ gives $\log p(v) = -F(v) - \log Z$.
+    $E(v, h) = A(v) - h^\top c - v^\top W h$. $A(v)$ is $-v^\top b$ for units of 0 and 1, also for those of categories,
+    of which one is 1. It is $\tfrac12 (v - b)^2 / \sigma^2$ for Gaussian units, and $v / \sigma^2$ then stands in the
+    last term. The free energy $F(v) = -\log \sum_h e^{-E(v, h)}$ gives $\log p(v) = -F(v) - \log Z$.
 
     Args:
         layout: What a row looks like; the visible units are its features (`ContinuousModule`).
@@ -42,6 +43,7 @@ class BoltzmannModule(nn.Module):
         self.weight = nn.Parameter(0.01 * torch.randn(size, hidden))
         self.visible_bias = nn.Parameter(torch.zeros(size))
         self.hidden_bias = nn.Parameter(torch.zeros(hidden))
+        self.log_variance = nn.Parameter(torch.zeros(size))
         self.register_buffer("chains", torch.zeros(CHAINS, size))
         binary = torch.full((size,), visible == "bernoulli")
         if not self.image:
@@ -59,22 +61,28 @@ class BoltzmannModule(nn.Module):
         v = 2 * v - 1 if self.image and self.visible == "bernoulli" else v
         return self.features.inverse(v.reshape(-1, *self.features.shape))
 
+    def precision(self) -> Tensor:
+        """``(V,)`` 1 / σ², and 1 for units that are not Gaussian."""
+        return torch.where(self.binary, 1.0, (-self.log_variance.clamp_min(QUIETEST)).exp())
+
     def free_energy(self, v: Tensor, share: float = 1.0) -> Tensor:
         """F(v) ``(B,)`` in nats, with all that has to do with hidden units multiplied by ``share``."""
-        b = self.visible_bias
-        own = torch.where(self.binary, -v * b, 0.5 * (v - b).square()).sum(1)
-        return own - F.softplus(share * (v @ self.weight + self.hidden_bias)).sum(1)
+        b, precision = self.visible_bias, self.precision()
+        own = torch.where(self.binary, -v * b, 0.5 * precision * (v - b).square()).sum(1)
+        return own - F.softplus(share * ((v * precision) @ self.weight + self.hidden_bias)).sum(1)
 
     def hidden(self, v: Tensor, share: float = 1.0) -> Tensor:
         """P(h = 1 | v) ``(B, H)``."""
-        return torch.sigmoid(share * (v @ self.weight + self.hidden_bias))
+        return torch.sigmoid(share * ((v * self.precision()) @ self.weight + self.hidden_bias))
 
     def seen(self, h: Tensor, share: float = 1.0, draw: bool = True) -> Tensor:
         """A draw from p(v | h) ``(B, V)``, or its mean."""
         free = share * (h @ self.weight.T) + self.visible_bias
         chance = torch.sigmoid(free)
-        v = torch.where(self.binary, coin(chance), free + torch.randn_like(free)) if draw else free
-        v = v if draw else torch.where(self.binary, chance, free)
+        if draw:
+            v = torch.where(self.binary, coin(chance), free + torch.randn_like(free) * self.precision().rsqrt())
+        else:
+            v = torch.where(self.binary, chance, free)
         if not self.features.categories:
             return v
         parts = list(torch.split(v[:, : self.features.size], list(self.features.widths), dim=1))
@@ -112,7 +120,7 @@ class BoltzmannModule(nn.Module):
         """
         b = self.visible_bias
         plain = self.binary.clone()
-        start = torch.where(self.binary, 0.0, 0.5 * math.log(2 * math.pi)).sum()
+        start = torch.where(self.binary, 0.0, 0.5 * (math.log(2 * math.pi) - self.precision().log())).sum()
         for j in self.features.categories if not self.image else ():
             place = slice(self.features.starts[j], self.features.starts[j] + self.features.widths[j])
             plain[place] = False

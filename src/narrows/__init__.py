@@ -13,13 +13,17 @@ from narrows._version import __version__
 
 if TYPE_CHECKING:
     from narrows.estimators import (
+        GAN,
         AdversarialAutoencoder,
         AnomalyDetector,
         Autoencoder,
+        Boltzmann,
         ContractiveAutoencoder,
         DenoisingAutoencoder,
         Ensemble,
+        Flow,
         Imputer,
+        MomentMatching,
         QuantisedAutoencoder,
         SparseAutoencoder,
         Synthesizer,
@@ -31,13 +35,17 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "AdversarialAutoencoder": "estimators",
+    "GAN": "estimators",
     "AnomalyDetector": "estimators",
     "Autoencoder": "estimators",
+    "Boltzmann": "estimators",
     "ContractiveAutoencoder": "estimators",
     "DenoisingAutoencoder": "estimators",
     "Ensemble": "estimators",
+    "Flow": "estimators",
     "Imputer": "estimators",
     "QuantisedAutoencoder": "estimators",
+    "MomentMatching": "estimators",
     "SparseAutoencoder": "estimators",
     "Synthesizer": "estimators",
     "Training": "training",
@@ -47,6 +55,7 @@ _HOMES = {
 }
 
 _ROOMS = (
+    "adversarial",
     "bottlenecks",
     "corruptions",
     "data",
@@ -64,13 +73,17 @@ _ROOMS = (
 )
 
 __all__ = [
+    "GAN",
     "AdversarialAutoencoder",
     "AnomalyDetector",
     "Autoencoder",
+    "Boltzmann",
     "ContractiveAutoencoder",
     "DenoisingAutoencoder",
     "Ensemble",
+    "Flow",
     "Imputer",
+    "MomentMatching",
     "QuantisedAutoencoder",
     "SparseAutoencoder",
     "Synthesizer",

@@ -20,6 +20,10 @@ MODELS: dict[str, tuple[str, ...]] = {
     "quantised": ("QuantisedAutoencoder", "vq"),
     "wasserstein": ("WassersteinAutoencoder", "wae"),
     "adversarial": ("AdversarialAutoencoder", "aae"),
+    "gan": ("GAN",),
+    "flow": ("Flow",),
+    "boltzmann": ("Boltzmann", "rbm"),
+    "moment-matching": ("MomentMatching", "mmd"),
 }
 
 

@@ -10,23 +10,30 @@ from narrows.estimators.autoencoder import (
     SparseAutoencoder,
     VariationalAutoencoder,
 )
+from narrows.estimators.boltzmann import Boltzmann
 from narrows.estimators.detector import AnomalyDetector
 from narrows.estimators.ensemble import Ensemble
+from narrows.estimators.flow import Flow
+from narrows.estimators.gan import GAN, MomentMatching
 from narrows.estimators.imputer import Imputer
 from narrows.estimators.matching import AdversarialAutoencoder, WassersteinAutoencoder
 from narrows.estimators.quantised import QuantisedAutoencoder
 from narrows.estimators.synthesizer import Synthesizer
 
 __all__ = [
+    "GAN",
     "AdversarialAutoencoder",
     "AnomalyDetector",
     "Autoencoder",
     "BaseAutoencoder",
     "BaseModel",
+    "Boltzmann",
     "ContractiveAutoencoder",
     "DenoisingAutoencoder",
     "Ensemble",
+    "Flow",
     "Imputer",
+    "MomentMatching",
     "NotFitted",
     "QuantisedAutoencoder",
     "SparseAutoencoder",

@@ -31,6 +31,7 @@ from narrows.training.ranks import ranks_for
 from narrows.training.seeds import hash_seed, seeded
 
 WATCHED = 1000  # rows that are looked at after every epoch
+ENOUGH = 200  # held-out rows that can be watched by themselves
 LOOKED_AT = 10_000  # rows that are looked at to choose a model's parts
 
 
@@ -208,7 +209,9 @@ class BaseModel(BaseEstimator, ABC):
         validation: Rows | None,
     ) -> History:
         plan = choices.plan(module, layout)
-        watched = (train if validation is None else validation).take(slice(WATCHED))
+        # a few rows judge a loss well enough, but not whether kinds of rows are missing
+        held = validation is not None and (plan.judged or len(validation) >= ENOUGH)
+        watched = (validation if held and validation is not None else train).take(slice(WATCHED))
         device = training.resolve_device()
         loop = Loop(
             plan.root,

@@ -48,11 +48,14 @@ class Player:
         step: ``forward(batch, epoch) -> {"loss": (), …}``.
         parameters: What it may change.
         every: It moves at every n-th step.
+        betas: How long Adam remembers gradients and their squares, where that is to be other than usual: an opponent
+            that moves makes old gradients wrong.
     """
 
     step: nn.Module
     parameters: Sequence[Tensor]
     every: int = 1
+    betas: tuple[float, float] | None = None
 
 
 class Loop:
@@ -158,7 +161,7 @@ class Loop:
         for player in self.players:
             step, player.parameters = self.ranks.wrap(player.step, player.parameters)
             steps.append(step)
-        self.optimisers = [self.training.make_optimiser(p.parameters) for p in self.players]
+        self.optimisers = [self.training.make_optimiser(p.parameters, p.betas) for p in self.players]
         self.gradients = [
             Gradients(step, p.parameters, self._context, self.ranks)
             for step, p in zip(steps, self.players, strict=True)

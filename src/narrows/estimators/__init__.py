@@ -16,6 +16,7 @@ from narrows.estimators.imputer import Imputer
 from narrows.estimators.matching import AdversarialAutoencoder, WassersteinAutoencoder
 from narrows.estimators.quantised import QuantisedAutoencoder
 from narrows.estimators.synthesizer import Synthesizer
+from narrows.estimators.translator import Translator
 
 __all__ = [
     "AdversarialAutoencoder",
@@ -31,6 +32,7 @@ __all__ = [
     "QuantisedAutoencoder",
     "SparseAutoencoder",
     "Synthesizer",
+    "Translator",
     "VariationalAutoencoder",
     "WassersteinAutoencoder",
     "load",

@@ -6,6 +6,7 @@ from narrows.models.denoiser import DenoiserModule, DenoiseStep
 from narrows.models.filled import Filling
 from narrows.models.generator import GeneratorModule
 from narrows.models.stacked import StackedModule, StackedStep
+from narrows.models.translator import TranslatorModule
 
 __all__ = [
     "AutoencoderModule",
@@ -16,4 +17,5 @@ __all__ = [
     "GeneratorModule",
     "StackedModule",
     "StackedStep",
+    "TranslatorModule",
 ]

@@ -18,6 +18,8 @@ from narrows._types import Layout, Rows
 
 __all__ = ["Chain", "Corruption", "Gaussian", "Masking", "RowSwap", "SaltAndPepper", "Warp"]
 
+_KNOTS = 5  # places along each side of an image where `Warp` draws a shift
+
 
 class Corruption(Part, ABC, room="corruptions", abstract=True):
     """A way to damage rows: ``corruption(rows, layout) -> rows``; the rows given are not changed."""
@@ -176,14 +178,12 @@ class RowSwap(Corruption):
 class Warp(Corruption):
     """Bend images: a smooth random field of shifts, as in the shared-encoder face swap; tables stay as they are.
 
-    x̃(p) = x(p + d(p)),  d from normal draws of standard deviation ``scale`` at ``points`` × ``points`` places, smoothed
-    between them
+    x̃(p) = x(p + d(p)),  d from normal draws of standard deviation ``scale`` at 5 × 5 places, smoothed between them
 
     A model that is to give back the straight image learns what it shows, rather than where its every pixel lies.
 
     Args:
         scale: Standard deviation of a shift, in sides of the image.
-        points: Places along each side where shifts are drawn.
 
     ```python
     corruptions.Warp(scale=0.05)(rows, layout)
@@ -191,14 +191,13 @@ class Warp(Corruption):
     """
 
     scale: Annotated[float, NotNegative] = 0.03
-    points: Annotated[int, Interval(2)] = 5
 
     def __call__(self, rows: Rows, layout: Layout) -> Rows:
         """The rows, bent where they are images; the edge is repeated beyond the edge."""
-        if rows.values.ndim != 4:
+        if rows.values.ndim != 4 or self.scale == 0:
             return rows
         batch, _, height, width = rows.values.shape
-        coarse = torch.randn_like(rows.values[:, :1, :1, :1].expand(batch, 2, self.points, self.points))
+        coarse = torch.randn_like(rows.values[:, :1, :1, :1].expand(batch, 2, _KNOTS, _KNOTS))
         field = F.interpolate(coarse, (height, width), mode="bicubic", align_corners=True)
         unit = torch.eye(2, 3, dtype=field.dtype, device=field.device).expand(batch, 2, 3)
         place = F.affine_grid(unit, [batch, 1, height, width], align_corners=False)

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from sklearn.base import TransformerMixin
 
-from narrows import corruptions, priors, tasks
+from narrows import bottlenecks, corruptions, tasks
 from narrows._part import Part
 from narrows._types import Layout, Rows
 from narrows.bottlenecks import Bottleneck
@@ -54,17 +54,18 @@ class TranslatorChoices(Choices):
 class Translator(TransformerMixin, BaseModel):
     """One encoder, and a decoder for each of several sets of rows, trained together without pairs.
 
-    Minimises −E[log p_s(x|z)] where s is the set that x is of. Only the decoders know sets, so the code must hold what
-    the sets have in common, such as a character and not its font, a face's expression and not whose face it is. The
-    code of a row, decoded as another set, is that row translated.
+    Minimises −E[log p_s(x|z)] + KL(q(z|x) ‖ p(z)) where s is the set that x is of. Only the decoders know sets, so the
+    code must hold what the sets have in common, such as a character and not its font, a face's expression and not whose
+    face it is. The code of a row, decoded as another set, is that row translated.
 
     Args:
         code_size: Numbers per code.
         corruption: What is done to rows in training; None: images are bent (`corruptions.Warp`), so that codes hold
             what is seen rather than where every pixel lies; tables get noise.
-        bottleneck: What the code may be; None: plain numbers.
-        penalties: Further terms of the objective.
-        prior: What codes look like; None: a mixture fitted to the codes.
+        bottleneck: What the code may be; None: a Gaussian for each row, drawn towards one prior for all sets, so that
+            the sets' codes come to lie over each other.
+        penalties: Further terms of the objective; None: the KL divergence.
+        prior: What codes look like; None: standard normal.
         network: Makes the encoder and every decoder.
         likelihood: What the reconstruction is judged by.
         format: How raw data becomes rows, one format for all sets.
@@ -123,11 +124,11 @@ class Translator(TransformerMixin, BaseModel):
         return TranslatorChoices(
             code_size=self.code_size,
             network=self.network,
-            bottleneck=self.bottleneck,
+            bottleneck=self.bottleneck or bottlenecks.Gaussian(),
             likelihood=self.likelihood,
             corruption=self.corruption or corruptions.Chain((corruptions.Warp(), corruptions.Gaussian(0.1))),
             penalties=self.penalties,
-            prior=self.prior or priors.Mixture(covariance="diag"),
+            prior=self.prior,
             format=self.format,
         )
 

@@ -1,7 +1,7 @@
 """Networks: the only rooms tied to an input's shape.
 
-`Dense`, `Residual` and `Conv` are recipes for an encoder, a decoder and a map from rows to rows; `Asymmetric` pairs
-two of them; `StemModule` turns rows into what they eat.
+`Dense`, `Residual`, `Conv` and `Grid` are recipes for an encoder, a decoder and a map from rows to rows; `Asymmetric`
+pairs two of them; `StemModule` turns rows into what they eat.
 """
 
 from __future__ import annotations
@@ -9,7 +9,18 @@ from __future__ import annotations
 from narrows.networks.base import Asymmetric, Network
 from narrows.networks.conv import Conv, default_channels
 from narrows.networks.dense import Dense, default_widths
+from narrows.networks.grid import Grid
 from narrows.networks.residual import Residual
 from narrows.networks.stem import StemModule
 
-__all__ = ["Asymmetric", "Conv", "Dense", "Network", "Residual", "StemModule", "default_channels", "default_widths"]
+__all__ = [
+    "Asymmetric",
+    "Conv",
+    "Dense",
+    "Grid",
+    "Network",
+    "Residual",
+    "StemModule",
+    "default_channels",
+    "default_widths",
+]

@@ -31,6 +31,7 @@ ESTIMATORS = [
     narrows.QuantisedAutoencoder,
     narrows.WassersteinAutoencoder,
     narrows.AdversarialAutoencoder,
+    narrows.GroupedAutoencoder,
 ]
 
 

@@ -12,6 +12,7 @@ from narrows.estimators.autoencoder import (
 )
 from narrows.estimators.detector import AnomalyDetector
 from narrows.estimators.ensemble import Ensemble
+from narrows.estimators.grouped import GroupedAutoencoder
 from narrows.estimators.imputer import Imputer
 from narrows.estimators.matching import AdversarialAutoencoder, WassersteinAutoencoder
 from narrows.estimators.quantised import QuantisedAutoencoder
@@ -27,6 +28,7 @@ __all__ = [
     "ContractiveAutoencoder",
     "DenoisingAutoencoder",
     "Ensemble",
+    "GroupedAutoencoder",
     "Imputer",
     "NotFitted",
     "QuantisedAutoencoder",

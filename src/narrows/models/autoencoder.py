@@ -79,7 +79,7 @@ class AutoencoderModule(nn.Module):
             All that the pass made.
         """
         inputs = self.stem(rows if seen is None else seen)
-        code = self.bottleneck(self.encoder(inputs), samples=samples)
+        code = self.bottleneck.grouped(self.encoder(inputs), rows.group, samples)
         return Pass(
             rows=rows,
             code=code,

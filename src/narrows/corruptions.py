@@ -10,12 +10,15 @@ from abc import ABC, abstractmethod
 from typing import Annotated, ClassVar
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from narrows._part import Interval, NotNegative, Part
 from narrows._types import Layout, Rows
 
-__all__ = ["Binarise", "Chain", "Corruption", "Gaussian", "Masking", "RowSwap", "SaltAndPepper"]
+__all__ = ["Binarise", "Chain", "Corruption", "Gaussian", "Masking", "RowSwap", "SaltAndPepper", "Warp"]
+
+_KNOTS = 5  # places along each side of an image where `Warp` draws a shift
 
 
 class Corruption(Part, ABC, room="corruptions", abstract=True):
@@ -204,6 +207,37 @@ class Binarise(Corruption):
         if category is not None:
             drawn = torch.where(category, rows.values, drawn)
         return rows.replace(values=_blank(drawn, rows.mask()))
+
+
+class Warp(Corruption):
+    """Bend images: a smooth random field of shifts, as in the shared-encoder face swap; tables stay as they are.
+
+    x̃(p) = x(p + d(p)),  d from normal draws of standard deviation ``scale`` at 5 × 5 places, smoothed between them
+
+    A model that is to give back the straight image learns what it shows, rather than where its every pixel lies.
+
+    Args:
+        scale: Standard deviation of a shift, in sides of the image.
+
+    ```python
+    corruptions.Warp(scale=0.05)(rows, layout)
+    ```
+    """
+
+    scale: Annotated[float, NotNegative] = 0.03
+
+    def __call__(self, rows: Rows, layout: Layout) -> Rows:
+        """The rows, bent where they are images; the edge is repeated beyond the edge."""
+        if rows.values.ndim != 4 or self.scale == 0:
+            return rows
+        batch, _, height, width = rows.values.shape
+        coarse = torch.randn_like(rows.values[:, :1, :1, :1].expand(batch, 2, _KNOTS, _KNOTS))
+        field = F.interpolate(coarse, (height, width), mode="bicubic", align_corners=True)
+        unit = torch.eye(2, 3, dtype=field.dtype, device=field.device).expand(batch, 2, 3)
+        place = F.affine_grid(unit, [batch, 1, height, width], align_corners=False)
+        moved = place + 2 * self.scale * field.movedim(1, -1)
+        bent = F.grid_sample(rows.values, moved, padding_mode="border", align_corners=False)
+        return rows.replace(values=_blank(bent, rows.mask()))
 
 
 class Chain(Corruption):

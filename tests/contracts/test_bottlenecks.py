@@ -9,7 +9,7 @@ import torch
 
 from narrows import bottlenecks
 from narrows._part import REGISTRY, Part
-from narrows.bottlenecks import Bottleneck, FiniteScalar, Gaussian, Plain, Quantised, QuantisingModule
+from narrows.bottlenecks import Bottleneck, FiniteScalar, Gaussian, Grouped, Plain, Quantised, QuantisingModule
 
 BOTTLENECKS = [
     Plain(3),
@@ -19,6 +19,7 @@ BOTTLENECKS = [
     Gaussian(3),
     Gaussian(1, "full"),
     Gaussian(3, "full"),
+    Grouped(3, shared=1),
     Quantised(3, entries=5),
     Quantised(4, entries=6, subcodes=1, commitment=0.0),
     FiniteScalar(3, 4),

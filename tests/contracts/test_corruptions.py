@@ -9,7 +9,7 @@ from torch.func import vmap
 from narrows import corruptions
 from narrows._part import Part
 from narrows._types import Layout, Rows
-from narrows.corruptions import Chain, Corruption, Gaussian, Masking, RowSwap, SaltAndPepper
+from narrows.corruptions import Chain, Corruption, Gaussian, Masking, RowSwap, SaltAndPepper, Warp
 
 PARTS = [
     Gaussian(scale=0.5),
@@ -18,6 +18,7 @@ PARTS = [
     RowSwap(fraction=0.3),
     Chain((Gaussian(0.1), RowSwap(0.2), SaltAndPepper(0.2), Masking(0.2))),
     Chain(),
+    Warp(scale=0.1),
 ]
 parts = pytest.mark.parametrize("part", PARTS, ids=repr)
 
@@ -91,7 +92,7 @@ def test_same_seed_same_damage(part):
         first = part(rows, layout)
         torch.manual_seed(3)
         assert equal(first, part(rows, layout))
-        if part != Chain():
+        if part != Chain() and not (isinstance(part, Warp) and layout is TABLE):
             assert not equal(first, part(rows, layout))
 
 

@@ -32,6 +32,7 @@ ESTIMATORS = [
     narrows.QuantisedAutoencoder,
     narrows.WassersteinAutoencoder,
     narrows.AdversarialAutoencoder,
+    narrows.GroupedAutoencoder,
 ]
 
 

@@ -15,6 +15,7 @@ from narrows.bottlenecks._basic import (
     Plain,
     PlainModule,
 )
+from narrows.bottlenecks._grouped import Grouped, GroupedModule, GroupedNormal
 from narrows.bottlenecks._quantised import (
     FiniteScalar,
     FiniteScalarModule,
@@ -31,6 +32,9 @@ __all__ = [
     "FiniteScalarModule",
     "Gaussian",
     "GaussianModule",
+    "Grouped",
+    "GroupedModule",
+    "GroupedNormal",
     "Plain",
     "PlainModule",
     "Quantised",

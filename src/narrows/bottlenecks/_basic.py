@@ -47,6 +47,11 @@ class BottleneckModule(nn.Module):
     def mean(self, phi: Tensor) -> Tensor:
         """The mean of the code, ``(B, W) -> (B, L)``; never random."""
 
+    def grouped(self, phi: Tensor, group: Tensor | None, samples: int | None = None) -> Code:
+        """The codes of rows that belong together in groups ``(B,)``, which most bottlenecks do not ask for."""
+        code: Code = self(phi, samples=samples)
+        return code
+
     def snap(self, z: Tensor) -> Tensor:
         """The codes nearest to numbers ``(…, L)`` that this bottleneck can give; those themselves where all can be."""
         return z

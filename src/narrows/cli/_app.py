@@ -581,6 +581,38 @@ def impute(
     _impute.impute(_impute.Request(source, out, model, draws, seed, test, sql, memory), Output(json))
 
 
+@app.command()
+def translate(
+    sources: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="SOURCE…", help="Two sets or more, NAME=SOURCE or a source each; the first is translated."
+        ),
+    ],
+    out: RowsOut,
+    to: Annotated[
+        str | None, typer.Option("--to", metavar="NAME", help="The set to show the first one's rows as; else the last.")
+    ] = None,
+    model: Annotated[
+        str | None, typer.Option("--model", metavar="DIR", help="A saved translator; then give one source and --to.")
+    ] = None,
+    save: Annotated[str | None, typer.Option("--save", metavar="DIR", help="Where to keep what was learnt.")] = None,
+    code_size: Annotated[int | None, typer.Option("--code-size", min=1, help="Numbers per code.")] = None,
+    epochs: Annotated[int | None, typer.Option("--epochs", min=1, help="Times that every row is seen.")] = None,
+    time_budget: Annotated[
+        str | None, typer.Option("--time-budget", metavar="TIME", help="Such as 90s, 5m or 1h30m.")
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Equal seeds give equal results.")] = 0,
+    force: Force = False,
+    json: Json = False,
+) -> None:
+    """Show rows of one set as rows of another, learnt from both without pairs."""
+    from narrows.cli import _translate
+
+    wanted = (tuple(sources), out, to, model, save, code_size, epochs, time_budget, seed, force)
+    _translate.translate(_translate.Request(*wanted), Output(json))
+
+
 @data_app.command("list")
 def data_list(json: Json = False) -> None:
     """Say what samples there are, with their licences."""

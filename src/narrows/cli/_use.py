@@ -18,6 +18,7 @@ TASKS = {
     "Ensemble": "an ensemble of models: narrows.load it in Python, and save one of its members_",
     "Synthesizer": "a synthesizer: it makes up rows, with narrows generate",
     "Imputer": "an imputer: it fills blanks, with narrows impute --model",
+    "Translator": "a translator: it shows rows of one set as rows of another, with narrows translate --model",
 }
 
 

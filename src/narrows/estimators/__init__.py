@@ -15,10 +15,12 @@ from narrows.estimators.detector import AnomalyDetector
 from narrows.estimators.ensemble import Ensemble
 from narrows.estimators.flow import Flow
 from narrows.estimators.gan import GAN, MomentMatching
+from narrows.estimators.grouped import GroupedAutoencoder
 from narrows.estimators.imputer import Imputer
 from narrows.estimators.matching import AdversarialAutoencoder, WassersteinAutoencoder
 from narrows.estimators.quantised import QuantisedAutoencoder
 from narrows.estimators.synthesizer import Synthesizer
+from narrows.estimators.translator import Translator
 
 __all__ = [
     "GAN",
@@ -32,12 +34,14 @@ __all__ = [
     "DenoisingAutoencoder",
     "Ensemble",
     "Flow",
+    "GroupedAutoencoder",
     "Imputer",
     "MomentMatching",
     "NotFitted",
     "QuantisedAutoencoder",
     "SparseAutoencoder",
     "Synthesizer",
+    "Translator",
     "VariationalAutoencoder",
     "WassersteinAutoencoder",
     "load",

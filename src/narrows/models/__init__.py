@@ -7,6 +7,7 @@ from narrows.models.denoiser import DenoiserModule, DenoiseStep
 from narrows.models.filled import Filling
 from narrows.models.generator import GeneratorModule
 from narrows.models.stacked import StackedModule, StackedStep
+from narrows.models.translator import TranslatorModule
 
 __all__ = [
     "AutoencoderModule",
@@ -17,5 +18,6 @@ __all__ = [
     "GeneratorModule",
     "StackedModule",
     "StackedStep",
+    "TranslatorModule",
     "fit_prior",
 ]

@@ -57,6 +57,10 @@ class AutoencoderModule(nn.Module):
         """p(x|z) for codes ``(…, L)``: elementwise, ``(…, *shape)``."""
         return self.likelihood(self.decoder(z))
 
+    def decode_rows(self, z: Tensor, rows: Rows) -> Distribution:
+        """p(x|z) for the codes ``(…, B, L)`` of some rows."""
+        return self.decode(z)
+
     def forward(
         self,
         rows: Rows,
@@ -77,13 +81,13 @@ class AutoencoderModule(nn.Module):
             All that the pass made.
         """
         inputs = self.stem(rows if seen is None else seen)
-        code = self.bottleneck(self.encoder(inputs), samples=samples)
+        code = self.bottleneck.grouped(self.encoder(inputs), rows.group, samples)
         return Pass(
             rows=rows,
             code=code,
             # a prior that is fitted to the codes afterwards plays no part in training
             prior=None if self.fitted_prior else self.prior(rows.condition),
-            x=self.decode(code.z),
+            x=self.decode_rows(code.z, rows),
             inputs=inputs,
             encode=self._mean,
             epoch=rows.values.new_zeros(()) if epoch is None else epoch,

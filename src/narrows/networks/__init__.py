@@ -1,7 +1,7 @@
 """Networks: the only rooms tied to an input's shape.
 
-`Dense`, `Residual` and `Conv` are recipes for an encoder, a decoder and a map from rows to rows; `Asymmetric` pairs
-two of them; `UNet` is a map only, for diffusion; `StemModule` turns rows into what they eat.
+`Dense`, `Residual`, `Conv` and `Grid` are recipes for an encoder, a decoder and a map from rows to rows; `Asymmetric`
+pairs two of them; `UNet` is a map only, for diffusion; `StemModule` turns rows into what they eat.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 from narrows.networks.base import Asymmetric, Network
 from narrows.networks.conv import Conv, default_channels
 from narrows.networks.dense import Dense, default_widths
+from narrows.networks.grid import Grid
 from narrows.networks.residual import Residual
 from narrows.networks.stem import StemModule
 from narrows.networks.unet import UNet
@@ -17,6 +18,7 @@ __all__ = [
     "Asymmetric",
     "Conv",
     "Dense",
+    "Grid",
     "Network",
     "Residual",
     "StemModule",

@@ -30,3 +30,20 @@ class Gather:
         for name, tensor in self.fields.items():
             torch.index_select(tensor, 0, index, out=self.batch[name])
         return self.batch
+
+
+def gathered(order: Tensor, group: Tensor, block: int = 8) -> Tensor:
+    """An order of rows in which up to ``block`` rows of a group follow each other, so that batches hold some of each.
+
+    Args:
+        order: ``(n,)`` a random order; nothing else is drawn.
+        group: ``(n,)`` the group of every row.
+        block: Rows of a group that stay together.
+    """
+    kind = group[order]
+    by = kind.argsort(stable=True)  # groups after each other, each in the random order
+    ranked = kind[by].contiguous()
+    start = torch.searchsorted(ranked, ranked)
+    place = torch.arange(len(by), device=by.device) - start
+    # a block comes where its first row came
+    return order[by[by[start + place // block * block].argsort(stable=True)]]

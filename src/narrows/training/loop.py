@@ -22,7 +22,7 @@ from narrows.training.checkpoint import (
     load_optimiser,
     pick,
 )
-from narrows.training.gather import Gather
+from narrows.training.gather import Gather, gathered
 from narrows.training.history import History
 from narrows.training.progress import Progress
 from narrows.training.ranks import local, ranks_for
@@ -282,7 +282,10 @@ class Loop:
 
     def _order(self, epoch: int) -> Tensor:
         """Which rows come when: a pure function of seed and epoch, so that there is no loader state to save."""
-        return shuffled(len(self.rows), self.seed, epoch).to(self.device)
+        order = shuffled(len(self.rows), self.seed, epoch).to(self.device)
+        if isinstance(self.rows, Rows) and self.rows.group is not None and getattr(self.module, "grouped", False):
+            return gathered(order, self.rows.group)
+        return order
 
     def _whole(self) -> int:
         return self.steps * self.training.plan(len(self.rows))[2]

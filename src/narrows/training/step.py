@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from narrows._normal import row_mean
 from narrows._part import Part
 from narrows._types import Layout, Pass, Rows
+from narrows.bottlenecks import GroupedModule
 from narrows.corruptions import Corruption
 from narrows.objectives import Objective, PenaltyLike
 from narrows.penalties import CriticPenalty, Judged, Penalty, critics
@@ -81,6 +82,11 @@ class Step(nn.Module):
     def adversaries(self) -> list[CriticStep]:
         """What trains the critics of the penalties that own one."""
         return [CriticStep(self, name) for name in self.critics]
+
+    @property
+    def grouped(self) -> bool:
+        """Whether rows of one group should come together."""
+        return isinstance(getattr(self.model, "bottleneck", None), GroupedModule)
 
     @property
     def pure(self) -> bool:

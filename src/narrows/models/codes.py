@@ -27,26 +27,22 @@ def fit_prior(prior: PriorModule, codes: Tensor, seed: int, training: Training |
         InvalidData: If the codes cannot be used.
         InvalidParameter: If the prior is not fitted afterwards.
     """
-    step = prior.fit_codes(codes.double().numpy(), seed)
-    if step is None:
+    todo = prior.fit_codes(codes.double().numpy(), seed)
+    if todo is None:
         return
-    part = prior.part
-    settings = training or Training()
     n = len(codes)
-    batch = min(part.batch_size, max(n // 4, 1))
-    settings = settings.set_params(
-        batch_size=batch,
-        epochs=max(1, math.ceil(part.rows / n)),
-        learning_rate=part.learning_rate,
+    settings = (training or Training()).set_params(
+        batch_size=min(todo.batch_size, max(n // 4, 1)),
+        epochs=math.ceil(todo.rows / n),
+        learning_rate=todo.learning_rate,
         clip=1.0,
         patience=None,
         checkpoint=None,
     )
     order = torch.randperm(n, generator=torch.Generator().manual_seed(hash_seed(seed, 22)))
     held = settings.held_out(n)
-    rows = Rows(codes[order[held:]].float())
-    validation = Rows(codes[order[:held]].float()) if held else None
-    loop = Loop(step, [Player(step, trainable(step))], settings, hash_seed(seed, 23), after_step=step.model.follow)
-    loop.fit(rows, validation)
-    prior.requires_grad_(False)
-    prior.eval()
+    learnt, validation = (Rows(codes[part].float()) for part in (order[held:], order[:held]))
+    player = Player(todo.step, trainable(todo.step))
+    loop = Loop(todo.step, [player], settings, hash_seed(seed, 23), after_step=todo.after_step)
+    loop.fit(learnt, validation)
+    prior.requires_grad_(False).eval()

@@ -6,7 +6,7 @@ A built prior's ``forward`` returns a distribution over codes with ``log_prob(z)
 
 from __future__ import annotations
 
-from narrows.priors._base import CodeDistribution, Prior, PriorModule, StandardNormal, StandardNormalModule
+from narrows.priors._base import CodeDistribution, CodeFit, Prior, PriorModule, StandardNormal, StandardNormalModule
 from narrows.priors._diffusion import Diffusion, DiffusionDistribution, DiffusionPriorModule
 from narrows.priors._distributions import MixtureDistribution
 from narrows.priors._flow import Flow, FlowDistribution, FlowModule
@@ -16,6 +16,7 @@ from narrows.priors._mixture import Mixture, MixtureModule
 
 __all__ = [
     "CodeDistribution",
+    "CodeFit",
     "Diffusion",
     "DiffusionDistribution",
     "DiffusionPriorModule",

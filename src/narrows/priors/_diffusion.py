@@ -14,7 +14,7 @@ from narrows._part import Interval, Positive
 from narrows.diffusion import DiffusionModule, DiffusionStep, Heun, Noise, Sampler, log_density, to_noise
 from narrows.errors import InvalidParameter
 from narrows.networks import Network, Residual
-from narrows.priors._base import Prior, PriorModule, checked
+from narrows.priors._base import CodeFit, Prior, PriorModule, checked
 
 _TOLD = 64  # numbers that say how noisy a code is
 
@@ -88,7 +88,7 @@ class DiffusionPriorModule(PriorModule):
             )
         return DiffusionDistribution(self.model, self.part.sampler)
 
-    def fit_codes(self, z: NDArray[Any], seed: int = 0) -> DiffusionStep:
+    def fit_codes(self, z: NDArray[Any], seed: int = 0) -> CodeFit:
         """Learn mean and spread of the codes; the denoiser is the loop's to train.
 
         Raises:
@@ -97,7 +97,9 @@ class DiffusionPriorModule(PriorModule):
         self.model.prepare(torch.as_tensor(checked(z, self.model.shape[0])))
         self.model.live.requires_grad_(True)
         self.fitted.fill_(1)
-        return DiffusionStep(self.model)
+        part = self.part
+        step = DiffusionStep(self.model)
+        return CodeFit(step, self.model.follow, int(part.rows), int(part.batch_size), float(part.learning_rate))
 
 
 @dataclass(frozen=True, eq=False)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from narrows._normal import FullNormal, Normal
 from narrows._part import Interval
 from narrows.errors import InvalidParameter
-from narrows.priors._base import Prior, PriorModule
+from narrows.priors._base import BottleneckLike, LearnedModule, Prior, PriorModule
 from narrows.priors._distributions import MixtureDistribution
 
 _LOG_SCALE_LIMIT = 7.0
@@ -42,12 +42,14 @@ class LearnedMixture(Prior):
     components: Annotated[int, Interval(1)] = 10
     covariance: Literal["diag", "full"] = "diag"
 
+    learns: ClassVar[bool] = True
+
     def build(self, size: int, inputs: tuple[int, ...] = (), classes: int = 0) -> LearnedMixtureModule:
         """The module, its components scattered around 0."""
         return LearnedMixtureModule(int(self.components), size, self.covariance, classes)
 
 
-class LearnedMixtureModule(PriorModule):
+class LearnedMixtureModule(LearnedModule):
     """A learned mixture, built. Components of class c stand together, C classes of K.
 
     Attributes:
@@ -58,7 +60,7 @@ class LearnedMixtureModule(PriorModule):
     """
 
     def __init__(self, components: int, size: int, covariance: Literal["full", "diag"], classes: int = 0) -> None:
-        super().__init__()
+        super().__init__(size)
         self.conditional = classes > 0
         number = components * max(classes, 1)
         self.logits = nn.Parameter(torch.zeros(max(classes, 1), components))
@@ -66,7 +68,7 @@ class LearnedMixtureModule(PriorModule):
         self.raw = nn.Parameter(torch.zeros(number, size))
         self.lower = nn.Parameter(torch.zeros(number, size, size)) if covariance == "full" else None
 
-    def forward(self, condition: Tensor | None = None) -> MixtureDistribution:
+    def standard(self, condition: Tensor | None = None) -> MixtureDistribution:
         """The mixture; of each row's class where ``condition`` ``(B,)`` says one."""
         weights = self.logits.flatten().softmax(0)
         if condition is not None and self.conditional:
@@ -111,6 +113,14 @@ class VampPrior(Prior):
             raise InvalidParameter(f"{self!r} looks through the encoder: build it with inputs=(…), an input's shape")
         return VampPriorModule(int(self.components), inputs)
 
+    def check_model(self, bottleneck: BottleneckLike) -> None:
+        """A posterior is needed."""
+        if not bottleneck.stochastic:
+            raise InvalidParameter(
+                f"{self!r} is a mixture of the encoder's densities, and codes of {bottleneck!r} have none: use "
+                "bottleneck=Gaussian(), or prior=priors.Mixture() or priors.Flow()"
+            )
+
 
 class VampPriorModule(PriorModule):
     """A VampPrior, built.
@@ -131,10 +141,7 @@ class VampPriorModule(PriorModule):
         """
         posterior = None if self.encode is None else self.encode(self.inputs)
         if not isinstance(posterior, (Normal, FullNormal)):
-            raise InvalidParameter(
-                "a VampPrior is a mixture of the encoder's densities, and there are none here: use "
-                "bottleneck=Gaussian(), or prior=priors.Mixture() for plain codes"
-            )
+            raise InvalidParameter("a VampPrior needs an encoder with densities: build it as part of a model")
         scales = posterior.scale_tril if isinstance(posterior, FullNormal) else posterior.scale
         weights = scales.new_full((len(self.inputs),), 1 / len(self.inputs))
         return MixtureDistribution(weights, posterior.mean, scales)

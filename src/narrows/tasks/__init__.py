@@ -4,4 +4,14 @@ from narrows.tasks.basic import decode, encode, interpolate, log_likelihood, pos
 from narrows.tasks.inference import in_chunks
 from narrows.tasks.marginal import gap, log_marginal
 
-__all__ = ["decode", "encode", "gap", "in_chunks", "interpolate", "log_likelihood", "log_marginal", "posterior_draws", "reconstruct"]
+__all__ = [
+    "decode",
+    "encode",
+    "gap",
+    "in_chunks",
+    "interpolate",
+    "log_likelihood",
+    "log_marginal",
+    "posterior_draws",
+    "reconstruct",
+]

@@ -20,6 +20,9 @@ Encode: TypeAlias = Callable[[Tensor], Normal | FullNormal]
 """From what the encoder takes ``(B, …)`` to q(z|x), with dropout and normalisation in evaluation mode."""
 
 
+_STEPS, _BATCH, _RATE = 3_000, 256, 2e-3  # of fitting a prior to codes afterwards
+
+
 class BottleneckLike(Protocol):
     """What a prior looks at in a bottleneck before training."""
 
@@ -140,7 +143,8 @@ class LearnedModule(PriorModule):
         self.centre.copy_(codes.mean(0))
         self.scale.copy_(spread.clamp_min(float((1e-3 * spread.max()).clamp_min(1e-6))))
         self.requires_grad_(True)
-        return CodeFit(CodesStep(self), _nothing, rows=1_000_000, batch_size=256, learning_rate=2e-3)
+        batch = min(_BATCH, max(len(codes) // 4, 1))
+        return CodeFit(CodesStep(self), _nothing, rows=_STEPS * batch, batch_size=batch, learning_rate=_RATE)
 
 
 class CodesStep(nn.Module):
@@ -149,6 +153,8 @@ class CodesStep(nn.Module):
     Args:
         prior: A prior that learns.
     """
+
+    pure = True  # the same operations at every call, so that the loop may record them
 
     def __init__(self, prior: LearnedModule) -> None:
         super().__init__()

@@ -29,8 +29,8 @@ from narrows.training import Loop, Player
 from narrows.training.loop import trainable
 
 NETWORK = networks.Dense(widths=(200, 200), activation="tanh")
-EPOCHS, RATE, BATCH = 40, 2e-3, 100
-TAIL = {5: (6, 5e-4), 50: (2, 3e-4)}  # of importance weighting with k samples: epochs and learning rate
+EPOCHS, RATE, BATCH = 30, 2e-3, 100
+TAIL = {5: (3, 5e-4), 50: (1, 3e-4)}  # of importance weighting with k samples: epochs and learning rate
 PRIORS = {
     "vae": None,
     "vamp": priors.VampPrior(components=100),

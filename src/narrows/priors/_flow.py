@@ -33,7 +33,8 @@ class Flow(Prior):
 
     Example:
         ```python
-        VariationalAutoencoder(prior=priors.Flow(transforms=4, widths=(128, 128)))
+        prior = Flow(transforms=4, widths=(32, 32), coupling=True).build(size=4)
+        prior().sample(3).shape  # (3, 4)
         ```
     """
 

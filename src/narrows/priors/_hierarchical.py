@@ -42,7 +42,8 @@ class Hierarchical(Prior):
 
     Example:
         ```python
-        VariationalAutoencoder(100, prior=priors.Hierarchical(size=50, widths=(100, 100)))
+        prior = Hierarchical(size=2, widths=(16,)).build(size=4)
+        prior().sample(3).shape  # (3, 4)
         ```
     """
 

@@ -97,7 +97,8 @@ class VampPrior(Prior):
 
     Example:
         ```python
-        VariationalAutoencoder(prior=priors.VampPrior(components=100))
+        prior = VampPrior(components=100).build(size=4, inputs=(6,))
+        prior.inputs.shape  # (100, 6)
         ```
     """
 

@@ -29,7 +29,7 @@ from narrows.training import Loop, Player
 from narrows.training.loop import trainable
 
 NETWORK = networks.Dense(widths=(200, 200), activation="tanh")
-EPOCHS, RATE, BATCH = 30, 2e-3, 100
+EPOCHS, RATE, BATCH = 25, 2e-3, 100
 TAIL = {5: (3, 5e-4), 50: (1, 3e-4)}  # of importance weighting with k samples: epochs and learning rate
 PRIORS = {
     "vae": None,

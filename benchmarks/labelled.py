@@ -4,8 +4,8 @@
 
 ``DIR`` holds ``mnist/*.gz``. A variational autoencoder whose prior is a mixture for every digit learns the 60,000
 training images with their labels; then 200 images of each digit are asked for (``where="label = 3"``). A small
-convolutional classifier, trained on the same images and measured on the 10,000 test images first, says what it takes them
-for. Beside it the same figure for a prior of one Gaussian per digit.
+convolutional classifier, trained on the same images and measured on the 10,000 test images first, says what it takes
+them for. Beside it the same figure for a prior of one Gaussian per digit.
 """
 
 from __future__ import annotations

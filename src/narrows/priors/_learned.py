@@ -87,7 +87,9 @@ class VampPrior(Prior):
 
     p(z) = 1/K Σ_k q(z|u_k), where u_k is what the encoder would see of a row.
 
-    It follows the aggregate posterior, which is the best prior there is, without a parameter of its own in code space.
+    It follows the aggregate posterior, which is the best prior there is. Nothing holds posteriors in place before they
+    say something, and they may collapse together: let the KL divergence's weight grow at first, as in
+    ``penalties.KL(warmup=10)`` or ``VariationalAutoencoder(warmup=10)``.
 
     Args:
         components: K, how many pseudo-inputs. Every step encodes all of them.

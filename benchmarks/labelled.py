@@ -23,7 +23,7 @@ from benchmarks.autoencoders import idx, mnist
 from narrows import Training, VariationalAutoencoder, likelihoods, networks, priors
 
 ASKED = 200  # images of each digit
-CODE, COMPONENTS, EPOCHS = 12, 10, 15
+CODE, COMPONENTS, EPOCHS = 12, 10, 10
 
 
 def labels(folder: Path) -> tuple[np.ndarray, np.ndarray]:
@@ -39,7 +39,7 @@ def tensor(images: np.ndarray) -> torch.Tensor:
     return torch.as_tensor(np.asarray(images, dtype=np.float32) / 255).reshape(-1, 1, 28, 28)
 
 
-def classifier(images: np.ndarray, digits: np.ndarray, epochs: int = 3, seed: int = 0) -> nn.Module:
+def classifier(images: np.ndarray, digits: np.ndarray, epochs: int = 2, seed: int = 0) -> nn.Module:
     """A small convolutional network, trained."""
     torch.manual_seed(seed)
     net = nn.Sequential(

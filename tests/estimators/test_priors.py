@@ -64,11 +64,12 @@ def test_a_vamp_prior_needs_a_posterior():
         Autoencoder(2, prior=priors.VampPrior()).fit(three_groups()[0])
 
 
-def test_rows_of_a_class_are_made_by_its_own_components():
+@pytest.mark.parametrize("bottleneck", [bottlenecks.Gaussian(), bottlenecks.Plain()], ids=repr)
+def test_rows_of_a_class_are_made_by_its_own_components(bottleneck):
     X, labels = three_groups()
     names = np.array(["a", "b", "c"])[labels]
-    model = VariationalAutoencoder(
-        2, prior=priors.LearnedMixture(components=2), training=SHORT, random_state=0, beta=0.3
+    model = Autoencoder(
+        2, bottleneck=bottleneck, prior=priors.LearnedMixture(components=2), training=SHORT, random_state=0
     ).fit(X, labels=names)
     for number, name in enumerate("abc"):
         drawn = model.sample(100, where=f"label = '{name}'", random_state=0)

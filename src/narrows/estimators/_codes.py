@@ -225,6 +225,7 @@ def _dtype(X: Any) -> Any:
 
 
 def _fit_prior(module: AutoencoderModule, rows: Rows | RowStream, seed: int, training: Training) -> None:
+    some = rows.take(slice(PRIOR_ROWS))
     with seeded(hash_seed(seed, 11)):
-        codes = tasks.posterior_draws(module.eval(), rows.take(slice(PRIOR_ROWS)))
-    fit_prior(module.prior, codes, seed, training)
+        codes = tasks.posterior_draws(module.eval(), some)
+    fit_prior(module.prior, codes, seed, training, some.condition)

@@ -14,7 +14,13 @@ from narrows.training.loop import trainable
 from narrows.training.seeds import hash_seed
 
 
-def fit_prior(prior: PriorModule, codes: Tensor, seed: int, training: Training | None = None) -> None:
+def fit_prior(
+    prior: PriorModule,
+    codes: Tensor,
+    seed: int,
+    training: Training | None = None,
+    condition: Tensor | None = None,
+) -> None:
     """Fit a prior to codes: at once, or by the loop where it asks for that.
 
     Args:
@@ -22,6 +28,7 @@ def fit_prior(prior: PriorModule, codes: Tensor, seed: int, training: Training |
         codes: ``(n, L)``.
         seed: Fixes what is random; the caller's generators are left as they were.
         training: Settings of the loop; epochs, batches and learning rate are the prior's own.
+        condition: ``(n,)`` class of every row, −1 where it is unknown; None: there are no classes.
 
     Raises:
         InvalidData: If the codes cannot be used.
@@ -41,7 +48,8 @@ def fit_prior(prior: PriorModule, codes: Tensor, seed: int, training: Training |
     )
     order = torch.randperm(n, generator=torch.Generator().manual_seed(hash_seed(seed, 22)))
     held = settings.held_out(n)
-    learnt, validation = (Rows(codes[part].float()) for part in (order[held:], order[:held]))
+    rows = Rows(codes.float(), condition=condition if prior.conditional else None)
+    learnt, validation = (rows.take(part) for part in (order[held:], order[:held]))
     player = Player(todo.step, trainable(todo.step))
     loop = Loop(todo.step, [player], settings, hash_seed(seed, 23), after_step=todo.after_step)
     loop.fit(learnt, validation)

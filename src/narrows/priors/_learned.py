@@ -21,8 +21,8 @@ class LearnedMixture(Prior):
     """A mixture of Gaussians learned with the model; with labels, one for every class.
 
     p(z) = Σ_c p(c) p(z|c), p(z|c) = Σ_k π_ck N(z; μ_ck, Σ_ck), where c is a row's class (one class without labels).
-    In training a row with a label is held to p(z|c), any other to p(z), and p(c) follows the latter;
-    ``sample(n, where="label = 3")`` draws from p(z|c = 3).
+    In training a row with a label is held to p(z|c), any other to p(z); ``sample(n, where="label = 3")`` draws from
+    p(z|c = 3).
 
     Args:
         components: How many Gaussians, for every class.
@@ -70,9 +70,12 @@ class LearnedMixtureModule(LearnedModule):
 
     def standard(self, condition: Tensor | None = None) -> MixtureDistribution:
         """The mixture; of each row's class where ``condition`` ``(B,)`` says one."""
-        weights = self.logits.flatten().softmax(0)
+        joint = self.logits.flatten().softmax(0)
+        weights = joint
         if condition is not None and self.conditional:
-            inner = self.logits.softmax(-1)
+            # of the value of p(k|c) and the gradient of log p(c, k): rows teach the share of their class too
+            joint = joint.view_as(self.logits)
+            inner = joint / joint.sum(-1, keepdim=True).detach()
             own = torch.eye(len(inner), dtype=inner.dtype, device=inner.device).unsqueeze(-1) * inner
             # a class unknown is −1, which finds the last line: that of all classes
             weights = torch.cat([own.flatten(1), weights.unsqueeze(0)])[condition]

@@ -139,8 +139,9 @@ def resolve(choices: Chosen, layout: Layout, likelihood: Likelihood) -> Chosen:
         "penalties": _penalties(choices, bottleneck),
     }
     found["prior"] = choices.prior or (priors.StandardNormal() if bottleneck.stochastic else priors.Mixture())
-    matched = any(penalty.matches_prior for penalty in found["penalties"].values())
-    if not bottleneck.stochastic and not found["prior"].fitted_afterwards and not matched:
+    found["prior"].check_model(bottleneck)
+    plays = found["prior"].learns or any(penalty.matches_prior for penalty in found["penalties"].values())
+    if not bottleneck.stochastic and not found["prior"].fitted_afterwards and not plays:
         reasons.append(f"{found['prior']!r} plays no part in training a plain code; it only says how to sample")
     found["objective"].check_model(bottleneck)
     full = replace(choices, **found, reasons=reasons)

@@ -45,7 +45,7 @@ def fit_prior(
     order = torch.randperm(n, generator=torch.Generator().manual_seed(hash_seed(seed, 22)))
     held = settings.held_out(n)
     rows = Rows(codes.float(), condition=condition if prior.conditional else None)
-    learnt, validation = rows.take(order[held:]), rows.take(order[:held])
+    learnt, validation = (rows.take(part) for part in (order[held:], order[:held]))
     player = Player(todo.step, trainable(todo.step))
     loop = Loop(todo.step, [player], settings, hash_seed(seed, 23), after_step=todo.after_step)
     loop.fit(learnt, validation)

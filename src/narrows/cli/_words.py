@@ -17,6 +17,8 @@ MODELS: dict[str, tuple[str, ...]] = {
     "contractive": ("ContractiveAutoencoder", "cae"),
     "denoising": ("DenoisingAutoencoder", "dae"),
     "variational": ("VariationalAutoencoder", "vae"),
+    "diffusion": ("Diffusion",),
+    "latent-diffusion": ("LatentDiffusion",),
 }
 
 

@@ -11,6 +11,7 @@ from narrows.estimators.autoencoder import (
     VariationalAutoencoder,
 )
 from narrows.estimators.detector import AnomalyDetector
+from narrows.estimators.diffusion import Diffusion, LatentDiffusion
 from narrows.estimators.ensemble import Ensemble
 from narrows.estimators.imputer import Imputer
 from narrows.estimators.synthesizer import Synthesizer
@@ -22,8 +23,10 @@ __all__ = [
     "BaseModel",
     "ContractiveAutoencoder",
     "DenoisingAutoencoder",
+    "Diffusion",
     "Ensemble",
     "Imputer",
+    "LatentDiffusion",
     "NotFitted",
     "SparseAutoencoder",
     "Synthesizer",

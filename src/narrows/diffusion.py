@@ -61,9 +61,10 @@ class Noise(Part, room="diffusion"):
         return torch.cat([angles.tan(), angles.new_zeros(1)]).float()
 
     def draw(self, x: Tensor) -> Tensor:
-        """``(B,)`` sizes for the rows ``(B, …)`` of a training batch."""
-        own = x.new_empty(x.shape[0])
-        return (self.mean + self.spread * torch.randn_like(own)).exp()
+        """``(B,)`` sizes for the rows ``(B, …)`` of a training batch: evenly over their distribution."""
+        count = x.shape[0]
+        place = (torch.arange(count, device=x.device) / count + torch.rand_like(x.new_empty(1))) % 1
+        return (self.mean + self.spread * torch.special.ndtri(place.clamp(1e-5, 1 - 1e-5))).exp()
 
 
 def turn(denoise: Denoise, y: Tensor, sigma: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ from typing import Annotated, Any, ClassVar, Self, final
 import numpy as np
 import torch
 
-from narrows import bottlenecks, penalties, priors
+from narrows import bottlenecks, likelihoods, penalties, priors
 from narrows._part import Interval, Part
 from narrows._types import Layout, Rows
 from narrows.data.row_stream import RowStream
@@ -27,7 +27,6 @@ from narrows.models.diffusion import DiffusionGenerator
 from narrows.networks import Network, Residual, UNet
 from narrows.penalties import Penalties
 from narrows.tasks import in_chunks
-from narrows.tasks.inference import chunk_size
 from narrows.training import History, Player, Training
 from narrows.training.loop import trainable
 from narrows.training.seeds import hash_seed, seeded
@@ -228,9 +227,9 @@ class Diffusion(BaseModel):
             joined = Rows(rows.values, target=kept)
             device = next(self.module_.parameters()).device
             found = in_chunks(
-                lambda part: self.module_.complete(Rows(part.values), part.target),
+                lambda part: self.module_.complete(Rows(part.values), part.target),  # type: ignore[arg-type]
                 joined,
-                chunk_size(self.format_.layout),
+                self.module_.chunk,
                 device,
             )
         return np.asarray(found.double().numpy())
@@ -249,7 +248,7 @@ class Diffusion(BaseModel):
         """
         rows = self._rows(X)
         device = next(self.module_.parameters()).device
-        return -in_chunks(self.module_.errors, rows, chunk_size(self.format_.layout), device).double().numpy()
+        return -in_chunks(self.module_.errors, rows, self.module_.chunk, device).double().numpy()
 
     def score(self, X: Any, y: Any = None) -> float:
         """Mean of ``score_samples``: higher is better, for grid searches.
@@ -285,6 +284,25 @@ def _mask(known: Any, shape: tuple[int, ...]) -> np.ndarray:
     if mask.dtype != bool or mask.shape != shape:
         raise InvalidParameter(f"known must be boolean, of the shape {shape} of like, not {mask.dtype} {mask.shape}")
     return mask
+
+
+@dataclass(frozen=True)
+class LatentChoices(Choices):
+    """The parts of a latent diffusion model: how far numbers of a table scatter about what a code says is learnt."""
+
+    def resolved(self, format_: Any, layout: Layout, rows: Rows) -> Self:
+        """Choices without gaps, and with reasons."""
+        full = super().resolved(format_, layout, rows)
+        if self.likelihood is not None or len(layout.shape) > 1:
+            return full
+        assert full.likelihood is not None
+        return replace(full, likelihood=_scattered(full.likelihood))
+
+
+def _scattered(likelihood: Likelihood) -> Likelihood:
+    if isinstance(likelihood, likelihoods.Mixed):
+        return likelihoods.Mixed(tuple(map(_scattered, likelihood.columns)))
+    return likelihoods.Gaussian("column") if likelihood == likelihoods.Gaussian() else likelihood
 
 
 @final
@@ -336,9 +354,9 @@ class LatentDiffusion(BaseAutoencoder):
         self.training = training
         self.random_state = random_state
 
-    def choices(self) -> Choices:
+    def choices(self) -> LatentChoices:
         """The parts that these parameters mean; None where the data should decide."""
-        return Choices(
+        return LatentChoices(
             code_size=self.code_size,
             network=self.network,
             bottleneck=bottlenecks.Gaussian(),

@@ -13,6 +13,8 @@ from narrows.training import Loop, Player, Training
 from narrows.training.loop import trainable
 from narrows.training.seeds import hash_seed
 
+JUDGED = 4_000  # rows that validation looks at, at least
+
 
 def fit_prior(
     prior: PriorModule, codes: Tensor, seed: int, training: Training | None = None, condition: Tensor | None = None
@@ -45,7 +47,9 @@ def fit_prior(
     order = torch.randperm(n, generator=torch.Generator().manual_seed(hash_seed(seed, 22)))
     held = settings.held_out(n)
     rows = Rows(codes.float(), condition=condition if prior.conditional else None)
-    learnt, validation = rows.take(order[held:]), rows.take(order[:held])
+    # each several times: one draw of noise says little of a few rows
+    again = order[:held].repeat(-(-JUDGED // held)) if held else order[:0]
+    learnt, validation = rows.take(order[held:]), rows.take(again)
     player = Player(todo.step, trainable(todo.step))
     loop = Loop(todo.step, [player], settings, hash_seed(seed, 23), after_step=todo.after_step)
     loop.fit(learnt, validation)

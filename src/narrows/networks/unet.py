@@ -36,7 +36,7 @@ class UNet(Network):
         ```
     """
 
-    channels: Widths = (32, 64)
+    channels: Widths = (16, 32, 64)
     blocks: Annotated[int, Interval(1)] = 1
     dropout: Annotated[float, Interval(0, 1, open_high=True)] = 0.0
 

@@ -28,6 +28,7 @@ ESTIMATORS = [
     narrows.ContractiveAutoencoder,
     narrows.DenoisingAutoencoder,
     narrows.VariationalAutoencoder,
+    narrows.LatentDiffusion,
 ]
 
 

@@ -25,7 +25,7 @@ def fit_prior(
         prior: A prior that is fitted afterwards, built; in evaluation mode after this.
         codes: ``(n, L)``.
         seed: Fixes what is random; the caller's generators are left as they were.
-        training: Settings of the loop; epochs, batches and learning rate are the prior's own.
+        training: Settings of the loop; batches and learning rate are the prior's own, and epochs where it has some.
         condition: ``(n,)`` the class of every row, −1 for none, for priors that know classes.
 
     Raises:
@@ -36,9 +36,10 @@ def fit_prior(
     if todo is None:
         return
     n = len(codes)
-    settings = (training or Training()).set_params(
+    settings = training or Training()
+    settings = settings.set_params(
         batch_size=min(todo.batch_size, max(n // 4, 1)),
-        epochs=math.ceil(todo.rows / n),
+        epochs=settings.plan(n)[2] if todo.rows is None else math.ceil(todo.rows / n),
         learning_rate=todo.learning_rate,
         clip=1.0,
         patience=None,

@@ -38,7 +38,7 @@ class Diffusion(Prior):
         network: Makes the denoiser.
         sampler: How codes are drawn.
         noise: The sizes of noise.
-        rows: How many rows training looks at.
+        rows: How many rows training looks at. None: as many passes as the settings of the loop say.
         batch_size: Rows per step.
         learning_rate: The highest rate in training.
         guidance: How often a row's class counts, where rows have labels.
@@ -58,7 +58,7 @@ class Diffusion(Prior):
     network: Network = Residual(width=256, depth=3)
     sampler: Sampler = Heun()
     noise: Noise = Noise()
-    rows: Annotated[int, Interval(1)] = 3_000_000
+    rows: Annotated[int, Interval(1)] | None = None
     batch_size: Annotated[int, Interval(1)] = 256
     learning_rate: Annotated[float, Positive] = 1e-3
     guidance: Annotated[float, NotNegative] = 1.0
@@ -113,7 +113,7 @@ class DiffusionPriorModule(PriorModule):
         self.fitted.fill_(1)
         part = self.part
         step = DiffusionStep(self.model)
-        return CodeFit(step, self.model.follow, int(part.rows), int(part.batch_size), float(part.learning_rate))
+        return CodeFit(step, self.model.follow, part.rows, int(part.batch_size), float(part.learning_rate))
 
 
 @dataclass(frozen=True, eq=False)

@@ -116,9 +116,13 @@ class Diffusion(BaseModel):
 
     Example:
         ```python
-        model = Diffusion(training=Training(epochs=30), random_state=0).fit(images, labels=kinds)
-        model.sample(16, where="label = 3")
-        model.sample(like=images[:4], known=upper_half)  # the lower halves are made up
+        images = np.random.default_rng(0).random((60, 8, 8))
+        model = Diffusion(UNet(channels=(8, 8)), training=Training(epochs=1), random_state=0)
+        model.fit(images, labels=[0, 1, 2] * 20)
+        model.sample(2, where="label = 1").shape  # (2, 8, 8)
+        known = np.arange(64).reshape(1, 8, 8) < 32
+        halves = model.sample(like=images[:1], known=known)  # the lower half is made up
+        bool((halves[known] == images[:1][known]).all())  # True
         ```
 
     References:
@@ -324,8 +328,9 @@ class LatentDiffusion(BaseAutoencoder):
 
     Example:
         ```python
-        model = LatentDiffusion(random_state=0).fit(images, labels=kinds)
-        model.sample(16, where="label = 3")
+        rows = np.random.default_rng(0).normal(size=(60, 5))
+        model = LatentDiffusion(2, training=Training(epochs=1), random_state=0).fit(rows, labels=[0, 1, 2] * 20)
+        model.sample(4, where="label = 1").shape  # (4, 5)
         ```
 
     References:

@@ -51,7 +51,9 @@ class Diffusion(Prior):
 
     Example:
         ```python
-        model = VariationalAutoencoder(prior=priors.Diffusion()).fit(table)
+        prior = Diffusion(rows=10_000).build(size=3)
+        todo = prior.fit_codes(codes)  # what the loop has to do: narrows.models.fit_prior does all of it
+        prior().sample(5).shape  # (5, 3)
         ```
     """
 

@@ -33,6 +33,7 @@ ESTIMATORS = [
     narrows.WassersteinAutoencoder,
     narrows.AdversarialAutoencoder,
     narrows.GroupedAutoencoder,
+    narrows.LatentDiffusion,
 ]
 
 

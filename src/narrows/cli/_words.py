@@ -24,6 +24,8 @@ MODELS: dict[str, tuple[str, ...]] = {
     "flow": ("Flow",),
     "boltzmann": ("Boltzmann", "rbm"),
     "moment-matching": ("MomentMatching", "mmd"),
+    "diffusion": ("Diffusion",),
+    "latent-diffusion": ("LatentDiffusion",),
 }
 
 

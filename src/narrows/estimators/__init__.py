@@ -12,6 +12,7 @@ from narrows.estimators.autoencoder import (
 )
 from narrows.estimators.boltzmann import Boltzmann
 from narrows.estimators.detector import AnomalyDetector
+from narrows.estimators.diffusion import Diffusion, LatentDiffusion
 from narrows.estimators.ensemble import Ensemble
 from narrows.estimators.flow import Flow
 from narrows.estimators.gan import GAN, MomentMatching
@@ -32,10 +33,12 @@ __all__ = [
     "Boltzmann",
     "ContractiveAutoencoder",
     "DenoisingAutoencoder",
+    "Diffusion",
     "Ensemble",
     "Flow",
     "GroupedAutoencoder",
     "Imputer",
+    "LatentDiffusion",
     "MomentMatching",
     "NotFitted",
     "QuantisedAutoencoder",

@@ -22,6 +22,9 @@ STEPS, ROUNDS = 50, 5  # of in-painting
 class DiffusionGenerator(GeneratorModule):
     """Noise ε ~ N(0, I) of a row's own size, and the class if there are any → probability flow → features → row.
 
+    Attributes:
+        chunk: Rows at a time: few, since each is walked in many steps, and chunks are filled up.
+
     Args:
         layout: What a row looks like.
         network: Makes the denoiser.
@@ -37,6 +40,7 @@ class DiffusionGenerator(GeneratorModule):
         features = ContinuousModule(layout)
         super().__init__(layout, math.prod(features.shape), conditional=layout.classes > 0)
         self.features, self.sampler, self.guidance = features, sampler, guidance
+        self.chunk = 32 if features.image else 256
         condition = ClassCondition(layout.classes, TOLD) if self.conditional else None
         denoiser = network.conditioned(features.shape, TOLD)
         self.model = DiffusionModule(features.shape, denoiser, TOLD, condition, noise, decay)

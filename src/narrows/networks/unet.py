@@ -36,7 +36,7 @@ class UNet(Network):
         ```
     """
 
-    channels: Widths = (32, 64)
+    channels: Widths = (16, 32, 64)
     blocks: Annotated[int, Interval(1)] = 1
     dropout: Annotated[float, Interval(0, 1, open_high=True)] = 0.0
 
@@ -83,12 +83,12 @@ class UNetModule(nn.Module):
         channels, blocks = tuple(part.channels), range(int(part.blocks))
         self.first = SameConvModule(shape[0], channels[0], 3, 1, "linear")
         self.down, self.up = nn.ModuleList(), nn.ModuleList()
-        self.halve, self.double = nn.ModuleList(), nn.ModuleList()
+        self.halve, self.twice = nn.ModuleList(), nn.ModuleList()
         size, now = (shape[1], shape[2]), channels[0]
         for level, count in enumerate(channels):
             if level:
                 self.halve.append(SameConvModule(now, count, 3, 2, "linear"))
-                self.double.insert(0, UpsampleModule(size))
+                self.twice.insert(0, UpsampleModule(size))
                 size, now = (-(-size[0] // 2), -(-size[1] // 2)), count
             self.down.append(nn.ModuleList([BlockModule(count, count, width, part.dropout) for _ in blocks]))
             across = [BlockModule(2 * count, count, width, part.dropout) for _ in blocks]
@@ -112,7 +112,7 @@ class UNetModule(nn.Module):
         h = self.middle(h, told)
         for level, blocks in enumerate(self.up):
             if level:
-                h = self.double[level - 1](self.narrow[level - 1](h))
+                h = self.twice[level - 1](self.narrow[level - 1](h))
             for block in blocks:  # type: ignore[attr-defined]
                 h = block(torch.cat([h, across.pop()], dim=1), told)
         out: Tensor = self.last(h)

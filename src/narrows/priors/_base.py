@@ -54,14 +54,14 @@ class CodeFit:
     Attributes:
         step: What it trains.
         after_step: To be called after every step.
-        rows: How many rows it looks at.
+        rows: How many rows it looks at; None: as the settings of the loop say.
         batch_size: Rows per step.
         learning_rate: The highest rate.
     """
 
     step: nn.Module
     after_step: Callable[[], None]
-    rows: int
+    rows: int | None
     batch_size: int
     learning_rate: float
 

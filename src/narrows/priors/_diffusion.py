@@ -38,7 +38,7 @@ class Diffusion(Prior):
         network: Makes the denoiser.
         sampler: How codes are drawn.
         noise: The sizes of noise.
-        rows: How many rows training looks at.
+        rows: How many rows training looks at. None: as many passes as the settings of the loop say.
         batch_size: Rows per step.
         learning_rate: The highest rate in training.
         guidance: How often a row's class counts, where rows have labels.
@@ -51,14 +51,16 @@ class Diffusion(Prior):
 
     Example:
         ```python
-        model = VariationalAutoencoder(prior=priors.Diffusion()).fit(table)
+        prior = Diffusion(rows=10_000).build(size=3)
+        todo = prior.fit_codes(codes)  # what the loop has to do: narrows.models.fit_prior does all of it
+        prior().sample(5).shape  # (5, 3)
         ```
     """
 
     network: Network = Residual(width=256, depth=3)
     sampler: Sampler = Heun()
     noise: Noise = Noise()
-    rows: Annotated[int, Interval(1)] = 3_000_000
+    rows: Annotated[int, Interval(1)] | None = None
     batch_size: Annotated[int, Interval(1)] = 256
     learning_rate: Annotated[float, Positive] = 1e-3
     guidance: Annotated[float, NotNegative] = 1.0
@@ -113,7 +115,7 @@ class DiffusionPriorModule(PriorModule):
         self.fitted.fill_(1)
         part = self.part
         step = DiffusionStep(self.model)
-        return CodeFit(step, self.model.follow, int(part.rows), int(part.batch_size), float(part.learning_rate))
+        return CodeFit(step, self.model.follow, part.rows, int(part.batch_size), float(part.learning_rate))
 
 
 @dataclass(frozen=True, eq=False)

@@ -125,11 +125,12 @@ class Drawn:
 
 
 def _sizes(n: int, most: int) -> Iterator[int]:
-    size, left = max(1024, min(2 * n, BATCH)), max(most, n)
+    # at first no more than are wanted, since drawing may be slow and conditions on a class alone are met at once
+    size, left = min(n, BATCH), max(most, n)
     while left > 0:
         yield min(size, left)
         left -= size
-        size = min(2 * size, 4 * BATCH)
+        size = min(4 * size, 4 * BATCH)
 
 
 def _complete(source: Source, wanted: Wanted, kept: list[Drawn], tried: int, seed: int) -> Drawn:

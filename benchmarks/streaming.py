@@ -1,10 +1,12 @@
 """A table larger than the memory it is learnt in: rows per second and peak resident memory.
 
     python -m benchmarks.streaming --folder DIR [--rows 20000000] [--memory 1GiB] [--batch-size 16384]
+    python -m benchmarks.streaming --folder DIR --tasks [--rows 2000000]
 
 A table of twelve numbers that lie near a plane of four dimensions, and a category, is made by DuckDB in row groups of
 its usual size; then a process of its own trains one epoch, and others score, encode and sample. Each says its own peak
-(``getrusage``). The folder is emptied in the end.
+(``getrusage``). With ``--tasks``, a twentieth of the cells of two columns is blank, and strange rows are found, blanks
+filled, and rows made up instead. The folder is emptied in the end.
 """
 
 from __future__ import annotations
@@ -49,8 +51,8 @@ print("told:" + json.dumps(told))
 """
 
 
-def make(folder: Path, rows: int) -> int:
-    """Write the table into ``folder``; its bytes."""
+def make(folder: Path, rows: int, blanks: float = 0.0) -> int:
+    """Write the table into ``folder``, some of its first two columns blank; its bytes."""
     code = f"""
 import duckdb, random
 random.seed(0)
@@ -66,8 +68,13 @@ for file in range({FILES}):
         for j in range({NUMBERS})
     )
     query = f"SELECT {{columns}}, CASE WHEN z0 > 1 THEN 'high' WHEN z0 < -1 THEN 'low' ELSE 'middle' END AS kind"
+    holes = ", ".join(f"CASE WHEN random() < {blanks} THEN NULL ELSE x{{j}} END AS x{{j}}" for j in (0, 1))
+    if {blanks}:
+        query = f"SELECT * REPLACE ({{holes}}) FROM ({{query}}"
     n = {rows} // {FILES}
-    con.execute(f"COPY ({{query}} FROM (SELECT {{latent}} FROM range({{n}}))) TO '{folder}/part-{{file}}.parquet'")
+    end = ")" if {blanks} else ""
+    rows = f"(SELECT {{latent}} FROM range({{n}})){{end}}"
+    con.execute(f"COPY ({{query}} FROM {{rows}}) TO '{folder}/part-{{file}}.parquet'")
 """
     subprocess.run([sys.executable, "-c", code], check=True)
     return sum(p.stat().st_size for p in folder.glob("*.parquet"))
@@ -89,12 +96,14 @@ def main() -> None:
     parser.add_argument("--memory", default="1GiB")
     parser.add_argument("--batch-size", type=int, default=16384)
     parser.add_argument("--sampled", type=int, default=2_000_000, help="rows to sample")
+    parser.add_argument("--tasks", action="store_true", help="detect, impute and generate")
+    parser.add_argument("--only", default="", help="one of the things that are measured")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(dir=options.folder, prefix="streaming-") as name:
         folder = Path(name)
         (folder / "table").mkdir()
         start = time.perf_counter()
-        size = make(folder / "table", options.rows)
+        size = make(folder / "table", options.rows, 0.05 if options.tasks else 0.0)
         print(f"{options.rows:,} rows, {size / 1e9:.2f} GB of Parquet, made in {time.perf_counter() - start:.0f} s")
         source, model = str(folder / "table" / "*.parquet"), str(folder / "model")
         bodies = {
@@ -107,9 +116,19 @@ def main() -> None:
             bodies[verb] = COMMAND.format(words=words)
         words = ["sample", model, "-n", str(options.sampled), "--seed", "0", "--out", str(folder / "made.parquet")]
         bodies["sample"] = COMMAND.format(words=words)
+        if options.tasks:
+            common = ["--memory", options.memory, "--seed", "0"]
+            words = {
+                "detect": [source, "--out", str(folder / "strange.parquet")],
+                "impute": [source, "--no-self-test", "--out", str(folder / "filled.parquet")],
+                "generate": [source, "-n", str(options.sampled), "--out", str(folder / "made.parquet")],
+            }
+            bodies = {verb: COMMAND.format(words=[verb, *given, *common]) for verb, given in words.items()}
         for what, body in bodies.items():
+            if options.only and what != options.only:
+                continue
             told = measured(body)
-            rows = options.sampled if what == "sample" else options.rows
+            rows = options.sampled if what in ("sample", "generate") else options.rows
             for clock in ("seconds", "cpu_seconds"):
                 told[f"rows_per_{clock[:-1]}"] = round(rows / float(str(told[clock])))
             print(json.dumps({"what": what, "rows": rows, **told}), flush=True)

@@ -5,11 +5,13 @@ from __future__ import annotations
 import errno
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from narrows import AnomalyDetector, Imputer, Training
 from narrows.cli import _stream
-from narrows.data import read_table
+from narrows.data import open_stream, read_table
 
 from .conftest import names_in, narrows, refused, well
 
@@ -128,6 +130,90 @@ def test_many_rows_are_generated_as_they_come(place, numbers, streamed_run, monk
     assert "end the name in .parquet or .csv" in refused(
         "generate", streamed_run[0], "-n", 120, "--out", place / "made.json"
     )
+
+
+@pytest.fixture(scope="module")
+def holes(place):
+    """300 rows with blanks, one of them strange."""
+    rng = np.random.default_rng(1)
+    a = rng.normal(size=300)
+    columns = {"a": a, "b": 2 * a + 0.1 * rng.normal(size=300), "n": (10 * a).astype(int)}
+    columns["b"][17] = 30.0
+    blank = {name: pa.array(v, mask=rng.random(300) < 0.1 * (name != "b")) for name, v in columns.items()}
+    table = pa.table({**blank, "kind": ["up" if x > 0 else "down" for x in a]})
+    pq.write_table(table, place / "holes.parquet")
+    brief = Training(epochs=10, batch_size=100, validation=0.0)
+    AnomalyDetector(trim=0.0, members=2, training=brief, random_state=0).fit(table).save(place / "holes-detector")
+    Imputer(members=0, random_state=0).fit(table).save(place / "holes-imputer")
+    return place / "holes.parquet"
+
+
+@pytest.mark.parametrize("rate", [("--alarm-rate", 0.05), ("--fdr", 0.9)], ids=["rate", "fdr"])
+def test_strange_rows_do_not_depend_on_the_budget(place, holes, rate):
+    shifted = read_table(holes).slice(0, 290)
+    column = pa.array([None if v is None else v + 0.001 for v in shifted["a"].to_pylist()])
+    pq.write_table(shifted.set_column(0, "a", column), place / "shifted.parquet")  # no training rows
+    tables, told = [], []
+    for memory in ("1GiB", "16KiB"):
+        out = place / f"strange-{memory}.parquet"
+        words = ("--model", place / "holes-detector", *rate, "--with-rows", "--out", out, "--json")
+        told.append(well("detect", place / "shifted.parquet", "--memory", memory, *words).json)
+        tables.append(read_table(out))
+    assert {**told[0], "out": ""} == {**told[1], "out": ""}
+    assert told[0]["strangest"][0]["row"] == 17
+    assert told[0]["alarms"] > 0
+    assert tables[0].column_names == tables[1].column_names
+    for name in tables[0].column_names:
+        assert tables[0][name].to_pylist() == tables[1][name].to_pylist()
+    reason = tables[1]["reason"].to_pylist()[17]
+    assert reason.startswith("b = 30")
+
+
+def test_a_detector_learns_from_a_stream(place, holes):
+    """All of so few rows are learnt from, so that it learns the same."""
+    stream = open_stream(holes, memory="16KiB")
+    assert len(stream.sizes) > 3
+    brief = Training(epochs=3, batch_size=100, validation=0.0)
+    one, two = (
+        AnomalyDetector(trim=0.0, members=2, training=brief, random_state=0).fit(rows)
+        for rows in (read_table(holes), stream)
+    )
+    assert np.array_equal(one.anomaly_score(read_table(holes)), two.anomaly_score(read_table(holes)))
+
+
+def test_filled_blanks_do_not_depend_on_the_budget(place, holes):
+    words = ("--model", place / "holes-imputer", "--no-self-test", "--json")
+    one, two = place / "filled.parquet", place / "filled-parts.parquet"
+    told = [well("impute", holes, *words, "--out", one).json]
+    told.append(well("impute", holes, *words, "--memory", "16KiB", "--out", two).json)
+    assert told[0]["blanks"] == told[1]["blanks"] > 30
+    filled = read_table(two)
+    assert filled.equals(read_table(one))
+    assert sum(column.null_count for column in filled.columns) == 0
+    # observed cells are as they were
+    for name in filled.column_names:
+        for given, now in zip(read_table(holes)[name].to_pylist(), filled[name].to_pylist(), strict=True):
+            assert given is None or given == now
+
+
+def test_draws_of_a_stream_are_numbered_and_vary(place, holes):
+    out = place / "draws.parquet"
+    model = ("--model", place / "holes-imputer")
+    well("impute", holes, *model, "--no-self-test", "--memory", "16KiB", "--draws", 2, "--out", out)
+    drawn = read_table(out)
+    assert drawn["draw"].to_pylist() == [1] * 300 + [2] * 300
+    blank = np.array([v is None for v in read_table(holes)["a"].to_pylist()])
+    one, two = (drawn.slice(start, 300)["a"].to_numpy() for start in (0, 300))
+    assert np.array_equal(one[~blank], two[~blank])
+    assert (one[blank] != two[blank]).all()
+
+
+def test_rows_are_made_up_after_a_stream(place, numbers):
+    out = place / "made-up.parquet"
+    told = well("generate", numbers, "--memory", "64KiB", "--epochs", 2, "-n", 90, "--out", out, "--json")
+    assert read_table(out).num_rows == 90
+    assert "rows, chosen by chance" in told.err
+    assert told.json["report"] is not None
 
 
 def test_nothing_half_written_is_left(place, numbers, streamed_run, tmp_path, monkeypatch):

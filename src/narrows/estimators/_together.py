@@ -15,7 +15,7 @@ from narrows.estimators._base import WATCHED, initial_module
 from narrows.estimators._choose import Choices, resolve
 from narrows.estimators._codes import BaseAutoencoder
 from narrows.models import AutoencoderModule, Filling, StackedStep
-from narrows.models.autoencoder import active_units
+from narrows.models.autoencoder import active_units_of
 from narrows.penalties import CriticPenalty, Penalties
 from narrows.training import Player, Step, Training
 from narrows.training.loop import trainable
@@ -216,8 +216,7 @@ class Group:
         relative = not self.drafts[0].module.stochastic
 
         def watch() -> dict[str, list[float]]:
-            codes = zip(step.codes(rows), self._sizes, strict=True)
-            return {"active_units": [float(active_units(z[:, :size], relative=relative)) for z, size in codes]}
+            return {"active_units": [float(n) for n in active_units_of(step.codes(rows), self._sizes, relative)]}
 
         return watch
 

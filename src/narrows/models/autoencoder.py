@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import torch
@@ -142,6 +142,25 @@ def active_units(codes: Tensor, threshold: float = 0.01, relative: bool = False)
     """
     if len(codes) < 2:
         return codes.shape[1]
-    variance = torch.var(codes.float(), dim=0)
-    limit = threshold * variance.max().clamp(min=1e-12) if relative else threshold
-    return int((variance > limit).sum())
+    return int(_active(codes, threshold, relative))
+
+
+def active_units_of(codes: Tensor, sizes: Sequence[int], relative: bool = False) -> list[int]:
+    """`active_units` of many models at once.
+
+    Args:
+        codes: ``(M, B, L)`` posterior means, those beyond a model's own size being nothing to it.
+        sizes: The models' code sizes, at most L.
+        relative: As in `active_units`.
+    """
+    if codes.shape[1] < 2:
+        return list(sizes)
+    own = torch.arange(codes.shape[2], device=codes.device) < torch.tensor(sizes, device=codes.device).unsqueeze(1)
+    return _active(codes * own.unsqueeze(1), 0.01, relative).tolist()
+
+
+def _active(codes: Tensor, threshold: float, relative: bool) -> Tensor:
+    """``(…, B, L) -> (…)``."""
+    variance = torch.var(codes.float(), dim=-2)
+    limit = threshold * variance.amax(-1, keepdim=True).clamp(min=1e-12) if relative else threshold
+    return (variance > limit).sum(-1)

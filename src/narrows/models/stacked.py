@@ -7,11 +7,32 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.func import functional_call, stack_module_state, vmap
+from torch._functorch.pyfunctorch import retrieve_all_functorch_interpreters
+from torch.func import stack_module_state, vmap
+from torch.overrides import TorchFunctionMode
 
 from narrows._types import Rows
 from narrows.training import Step
+
+_Places = dict[str, tuple[dict[str, Any], str]]
+
+
+def _holders(skeleton: nn.Module) -> _Places:
+    """Where the weights and buffers of a skeleton are kept, by their names; found once."""
+    found: _Places = {}
+    for path, module in skeleton.named_modules():
+        for held in (module._parameters, module._buffers):
+            found |= {f"{path}.{key}".lstrip("."): (held, key) for key, t in held.items() if t is not None}
+    vars(skeleton)["_places"] = found
+    return found
+
+
+def _put(places: _Places, tensors: dict[str, Tensor]) -> None:
+    for name, tensor in tensors.items():
+        held, key = places[name]
+        held[key] = tensor
 
 
 class StackedModule(nn.Module):
@@ -59,22 +80,82 @@ class StackedModule(nn.Module):
             inputs: As in ``forward``.
             by: Another module that has weights of the members' names, to do it by.
         """
-        skeleton = (by or self._skeleton[0]).train(self.training)
-        own = {name for name, _ in (*skeleton.named_parameters(), *skeleton.named_buffers())}
-        state = {name: getattr(self, key) for key, name in self._names.items() if name in own}
-        return self._map(skeleton, state, inputs)
+        skeleton = self._skeleton[0] if by is None else by
+        if skeleton.training != self.training:
+            skeleton.train(self.training)
+        places: _Places = vars(skeleton).get("_places") or _holders(skeleton)
+        state = {name: getattr(self, key) for key, name in self._names.items() if name in places}
+        dims = ({name: self._places[name] for name in state}, 0)
 
-    def _map(self, skeleton: nn.Module, state: dict[str, Tensor], inputs: Any) -> Any:
         def run(weights: dict[str, Tensor], own: Any) -> Any:
-            return functional_call(skeleton, weights, own)
+            # what functional_call does, which takes longer than a small network's arithmetic
+            meta = {name: places[name][0][places[name][1]] for name in weights}
+            try:
+                _put(places, weights)
+                return skeleton(*own)
+            finally:
+                _put(places, meta)
 
-        places = ({name: self._places[name] for name in state}, 0)
-        return vmap(run, in_dims=places, randomness="different")(state, inputs)
+        with _Batched():
+            return vmap(run, in_dims=dims, randomness="different")(state, inputs)
 
     def member(self, m: int) -> dict[str, Tensor]:
         """The weights and buffers of member m, by the names they have in a module."""
         tensors = {name: getattr(self, key).detach() for key, name in self._names.items()}
         return {name: t if self._places[name] is None else t[m] for name, t in tensors.items()}
+
+
+class _Batched(TorchFunctionMode):
+    """Within it linear layers are `_Linear`: vmap's own rule takes three operations more, and as many gradients."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        # derivatives and maps within a member (Jacobians) know nothing of it
+        alone = func is F.linear and len(retrieve_all_functorch_interpreters()) == 1
+        if alone and len(args) == 3 and not kwargs and args[2] is not None:
+            return _Linear.apply(*args)  # type: ignore[no-untyped-call]
+        return func(*args, **(kwargs or {}))
+
+
+class _Linear(torch.autograd.Function):
+    """``x W^T + b``, of one member or of all."""
+
+    @staticmethod
+    def forward(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        return F.linear(x, weight, bias)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
+        raise NotImplementedError("only within vmap")
+
+    @staticmethod
+    def vmap(info: Any, in_dims: Any, x: Tensor, weight: Tensor, bias: Tensor) -> tuple[Tensor, int]:
+        size = info.batch_size
+        x, weight, bias = (
+            t.expand(size, *t.shape) if place is None else t.movedim(place, 0)
+            for t, place in zip((x, weight, bias), in_dims, strict=True)
+        )
+        rows = x.reshape(size, -1, x.shape[-1])
+        found: Tensor = _Linears.apply(rows, weight, bias)  # type: ignore[no-untyped-call]
+        return found.view(*x.shape[:-1], weight.shape[1]), 0
+
+
+class _Linears(torch.autograd.Function):
+    """``(M, B, I) -> (M, B, O)``, with the gradient of a weight in the weight's own layout."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        ctx.save_for_backward(x, weight)
+        return torch.baddbmm(bias.unsqueeze(1), x, weight.transpose(1, 2))
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Any:
+        x, weight = ctx.saved_tensors
+        wanted = ctx.needs_input_grad
+        return (
+            torch.bmm(gradient, weight) if wanted[0] else None,
+            torch.bmm(gradient.transpose(1, 2), x) if wanted[1] else None,
+            gradient.sum(1) if wanted[2] else None,
+        )
 
 
 class StackedStep(nn.Module):

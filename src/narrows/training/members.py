@@ -107,11 +107,11 @@ class MemberLoop(Loop):
 
     def _batches(self, epoch: int, place: int) -> Iterator[dict[str, Tensor]]:
         assert self.gather is not None
-        order = self._order(epoch)
-        for start in range(place * self.batch, len(order), self.batch):
-            flat = order[start : start + self.batch].t().reshape(-1)
-            shape = (len(self.members), len(flat) // len(self.members))
-            yield {name: t.view(*shape, *t.shape[1:]) for name, t in self.gather(flat).items()}
+        members, batch = len(self.members), self.batch
+        order = self._order(epoch)[: self.steps * batch].view(self.steps, batch, members)
+        # a step's rows, member by member
+        for index in order.transpose(1, 2).reshape(self.steps, -1)[place:]:
+            yield {name: t.view(members, batch, *t.shape[1:]) for name, t in self.gather(index).items()}
 
     def _clip(self, parameters: Sequence[Tensor], norm: float) -> None:
         gradients = [p.grad for p in parameters if p.grad is not None]

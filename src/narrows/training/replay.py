@@ -31,8 +31,8 @@ FILLED = {
 }  # fmt: skip
 # Python's own bindings of these parse their arguments in half the time
 DIRECT = {
-    "add", "addmm", "bmm", "cat", "div", "exp", "mean", "mm", "mul", "neg", "pow", "sigmoid", "stack", "sub", "sum",
-    "t", "tanh", "unsqueeze", "where",
+    "add", "addmm", "baddbmm", "bmm", "cat", "div", "exp", "mean", "mm", "mul", "neg", "pow", "sigmoid", "stack", "sub",
+    "sum", "t", "tanh", "transpose", "unsqueeze", "where",
 }  # fmt: skip
 METHODS = {"view", "expand"}
 

@@ -29,7 +29,7 @@ from narrows.training.loop import trainable
 from narrows.training.ranks import ranks_for
 from narrows.training.seeds import hash_seed, seeded
 
-WATCHED = 1000  # rows whose codes are looked at after every epoch
+WATCHED = 256  # rows whose codes are looked at after every epoch
 PRIOR_ROWS = 20_000  # rows whose codes a prior is fitted to
 
 

@@ -37,6 +37,7 @@ DENSE = (
     "Lightning",
     "scikit-learn",
     "Keras, JAX",
+    "JAX, scan",
 )
 CASES: dict[str, dict[str, Any]] = {
     "dense": {"rows": 6_400, "batch": 128, "epochs": 4, "target": 0.03, "peers": DENSE},
@@ -47,7 +48,7 @@ CASES: dict[str, dict[str, Any]] = {
     },
     "vae": {
         "rows": 3_840, "batch": 128, "epochs": 4, "target": 0.06,
-        "peers": ("PyTorch, DataLoader", "PyTorch, by index", "pythae"),
+        "peers": ("PyTorch, DataLoader", "PyTorch, by index", "pythae", "JAX, scan"),
     },
     "wide": {"rows": 50_000, "batch": 128, "epochs": 3, "target": 0.5, "peers": DENSE},
 }  # fmt: skip
@@ -168,7 +169,12 @@ def measure(name: str, options: argparse.Namespace) -> dict[str, list[dict[str, 
     """All trials of a case by contender, or why there are none."""
     case = CASES[name]
     train, validation = data(name, Path(options.data))
-    python = {"Keras, JAX": options.jax, "narrows": sys.executable, "narrows, own schedule": sys.executable}
+    python = {
+        "Keras, JAX": options.jax,
+        "JAX, scan": options.jax,
+        "narrows": sys.executable,
+        "narrows, own schedule": sys.executable,
+    }
     peers = [n for n in case["peers"] if options.only is None or n in options.only.split(";")]
     names = ["narrows", "narrows, own schedule", *peers]
     results: dict[str, list[dict[str, Any]] | str] = {}

@@ -37,6 +37,7 @@ CONTENDERS: dict[str, Callable[[Case, Watch], None]] = {
     "Lightning": speed_torch.lightning,
     "scikit-learn": speed_others.sklearn,
     "Keras, JAX": speed_others.keras,
+    "JAX, scan": speed_others.jax_scan,
 }
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import os
 from typing import Any
 
 import numpy as np
@@ -55,6 +57,64 @@ def keras(case: Case, watch: Watch) -> None:
     model.fit(x, x, batch_size=case.batch, epochs=case.epochs, shuffle=True, verbose=0, callbacks=[Look()])
 
 
+def jax_scan(case: Case, watch: Watch) -> None:
+    """A hand-written epoch in JAX, compiled as a whole: dense networks only."""
+    import jax
+    import jax.numpy as jnp
+
+    vae, size, d = case.name == "vae", case.widths[-1], case.train.shape[1]
+    act = jnp.tanh if case.activation == "tanh" else jax.nn.relu
+    inwards, outwards = [d, *case.widths[:-1], 2 * size if vae else size], [*case.widths[::-1], d]
+
+    def made(key: Any, widths: list[int]) -> Any:
+        keys = jax.random.split(key, len(widths) - 1)
+        pairs = zip(keys, itertools.pairwise(widths), strict=True)
+        limit = jax.nn.initializers.glorot_uniform()
+        return [(limit(k, pair), jnp.zeros(pair[1])) for k, pair in pairs]
+
+    def net(layers: Any, h: Any) -> Any:
+        for w, b in layers[:-1]:
+            h = act(h @ w + b)
+        return h @ layers[-1][0] + layers[-1][1]
+
+    def loss(params: Any, x: Any, key: Any) -> Any:
+        h = net(params[0], x)
+        if not vae:
+            return ((net(params[1], h) - x) ** 2).mean()
+        mean, log_var = h[:, :size], h[:, size:]
+        y = net(params[1], mean + jnp.exp(log_var / 2) * jax.random.normal(key, mean.shape))
+        bce = jnp.maximum(y, 0) - y * x + jnp.log1p(jnp.exp(-jnp.abs(y)))
+        return (bce.sum(1) + 0.5 * (mean**2 + jnp.exp(log_var) - 1 - log_var).sum(1)).mean()
+
+    def step(state: Any, at: Any) -> Any:
+        (params, m, v, t, x), (index, key) = state, at
+        g, t = jax.grad(loss)(params, x[index], key), t + 1
+        m = jax.tree.map(lambda a, b: 0.9 * a + 0.1 * b, m, g)
+        v = jax.tree.map(lambda a, b: 0.999 * a + 0.001 * b * b, v, g)
+        rate = RATE * jnp.sqrt(1 - 0.999**t) / (1 - 0.9**t)
+        return (jax.tree.map(lambda p, a, b: p - rate * a / (jnp.sqrt(b) + 1e-8), params, m, v), m, v, t, x), None
+
+    @jax.jit
+    def epoch(state: Any, key: Any) -> Any:
+        steps = len(case.train) // case.batch
+        order = jax.random.permutation(key, len(case.train))[: steps * case.batch].reshape(steps, case.batch)
+        return jax.lax.scan(step, state, (order, jax.random.split(key, steps)))[0]
+
+    def predict(x: np.ndarray) -> np.ndarray:
+        y = net(state[0][1], net(state[0][0], x)[:, :size])
+        return np.asarray(jax.nn.sigmoid(y) if vae else y)
+
+    keys = jax.random.split(jax.random.key(int.from_bytes(os.urandom(3))), 3)
+    params = [made(keys[0], inwards), made(keys[1], outwards)]
+    zeros = jax.tree.map(jnp.zeros_like, params)
+    state: Any = (params, zeros, zeros, 0.0, jnp.asarray(case.train))
+    key = keys[2]
+    while True:
+        key, now = jax.random.split(key)
+        state = jax.block_until_ready(epoch(state, now))
+        watch(predict)
+
+
 def ours(case: Case, watch: Watch, **settings: Any) -> None:
     """The estimator's ``fit``, everything included: format, loop, history."""
     import torch
@@ -102,9 +162,12 @@ def ours(case: Case, watch: Watch, **settings: Any) -> None:
 
 
 def raw(case: Case) -> np.ndarray:
-    """The training rows as a user of narrows would hand them in: images in bytes."""
-    if case.pixels:
-        return np.round(case.train.reshape(-1, 28, 28) * 255).astype(np.uint8)
+    """The training rows as a user of narrows would hand them in: images in bytes, and in no other way besides."""
+    if case.pixels and case.train.dtype != np.uint8:
+        whole = np.empty((len(case.train), 28, 28), dtype=np.uint8)
+        for i, row in enumerate(case.train):
+            whole[i] = np.round(row.reshape(28, 28) * 255)
+        case.train = whole
     return case.train
 
 

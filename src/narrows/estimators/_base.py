@@ -30,7 +30,7 @@ from narrows.training import History, Loop, Training
 from narrows.training.ranks import ranks_for
 from narrows.training.seeds import hash_seed, seeded
 
-WATCHED = 1000  # rows that are looked at after every epoch
+WATCHED = 256  # rows that are looked at after every epoch
 ENOUGH = 200  # held-out rows that can be watched by themselves
 LOOKED_AT = 10_000  # rows that are looked at to choose a model's parts
 

@@ -6,7 +6,7 @@ import math
 import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -31,13 +31,13 @@ from narrows.training.seeds import hash_seed, same_threads, seeded
 from narrows.training.settings import Training
 from narrows.training.snapshot import Snapshot
 from narrows.training.source import Source, batches, indexed
+from narrows.training.validation import in_precision, computing, validate
 
 CHECK_EVERY = 50  # steps between looks at whether everything is still finite
 ROLLBACKS = 12  # halvings of the learning rate before giving up
-VALIDATION_BATCH = 1024
+LOOK_EVERY = 100  # steps between looks at validation rows where an epoch is shorter and there are so many steps
+LOOKS = 50  # how many looks a short run has at least, if it has so many epochs
 PLANNED_AT = 0.05  # share of the time budget after which the number of steps is planned at the latest
-EVALUATION_SEED = 20_240_229  # validation noise is the same at every epoch, so that epochs can be compared
-FAR = 1e9  # validation is measured with every warm-up finished, so that epochs can be compared
 
 
 @dataclass
@@ -125,8 +125,9 @@ class Loop:
             )
         self.total = self.steps * epochs
         self.patience = training.patience or max(10, epochs // 4)
-        # on tiny data an epoch is a step or two: looking after each would cost more than training
-        self.interval = max(1, math.ceil(10 / self.steps)) * self.steps
+        # on little data an epoch is a few steps: looking after each would cost as much as training
+        apart = min(LOOK_EVERY, max(10, self.total // LOOKS))
+        self.interval = math.ceil(apart / self.steps) * self.steps
         checkpoints = None
         if training.checkpoint is not None:
             checkpoints = Checkpoints(training.checkpoint, fingerprint(self.words, rows))
@@ -162,10 +163,6 @@ class Loop:
             step, player.parameters = self.ranks.wrap(player.step, player.parameters)
             steps.append(step)
         self.optimisers = [self.training.make_optimiser(p.parameters, p.betas) for p in self.players]
-        self.gradients = [
-            Gradients(step, p.parameters, self._context, self.ranks)
-            for step, p in zip(steps, self.players, strict=True)
-        ]
         self.precision = self.training.resolve_precision()
         self.step = 0
         self.epoch = torch.zeros((), device=self.device)
@@ -180,6 +177,10 @@ class Loop:
         self.count = 0
         if saved is not None:
             self._restore(*saved)
+        context = computing(self.device, self.precision, self.ranks, self.batch)
+        self.gradients = [
+            Gradients(step, p.parameters, context, self.ranks) for step, p in zip(steps, self.players, strict=True)
+        ]
         self.good = Snapshot(self.module, self.optimisers)
         self.started = time.perf_counter() - self.elapsed
 
@@ -262,17 +263,6 @@ class Loop:
             self.names, self.sums, self.count = names, values, 1
         else:
             self.sums, self.count = self.sums + values, self.count + 1
-
-    def _precision(self) -> AbstractContextManager[Any]:
-        if self.precision == "float32":
-            return nullcontext()
-        return torch.autocast(self.device.type, dtype=torch.bfloat16)
-
-    @contextmanager
-    def _context(self) -> Iterator[None]:
-        """What a step in training is computed in."""
-        with self._precision(), self.ranks.noise(self.batch // self.ranks.size):
-            yield
 
     def _threads(self, rows: Rows | Source) -> int | None:
         if not isinstance(rows, Rows):
@@ -377,16 +367,7 @@ class Loop:
 
     def _validate(self) -> dict[str, Tensor]:
         assert self.validation is not None
-        n = len(self.validation)
-        sums: dict[str, Tensor] = {}
-        with seeded(EVALUATION_SEED):
-            for start in range(0, n, VALIDATION_BATCH):
-                part = self.validation.take(slice(start, start + VALIDATION_BATCH))
-                with self._precision():
-                    result = self.players[0].step(part.tensors(), torch.tensor(FAR, device=self.device))
-                for name, value in result.items():
-                    sums[name] = sums.get(name, torch.zeros((), device=self.device)) + value.float() * (len(part) / n)
-        return sums
+        return validate(self.players[0].step, self.validation, in_precision(self.device, self.precision))
 
     # --- checkpoints -----------------------------------------------------------------------------------------
 

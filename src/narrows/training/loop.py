@@ -31,7 +31,7 @@ from narrows.training.seeds import hash_seed, same_threads, seeded
 from narrows.training.settings import Training
 from narrows.training.snapshot import Snapshot
 from narrows.training.source import Source, batches, indexed
-from narrows.training.validation import in_precision, computing, validate
+from narrows.training.validation import computing, in_precision, validate
 
 CHECK_EVERY = 50  # steps between looks at whether everything is still finite
 ROLLBACKS = 12  # halvings of the learning rate before giving up

@@ -148,11 +148,23 @@ class TestDenoising:
         assert (denoising.terms(blank)[:, 1] == 0).all()
 
     def test_new_rows_are_judged_by_all_folds_alike(self, fitted):
-        """A new row's terms are the mean of what each fold's members say: no fold of it knows more."""
+        """A new row's terms are the mean of what each fold's members say, as far spread as one fold's."""
         denoising, x = fitted
         part = x.take(slice(0, 20))
         one, two = (denoising.terms(part.replace(group=torch.full((20,), k))) for k in (0, 1))
-        torch.testing.assert_close(denoising.terms(part.replace(group=None)), (one + two) / 2, atol=1e-4, rtol=1e-4)
+        found = denoising.terms(part.replace(group=None))
+        torch.testing.assert_close(found, (one + two) / 2 / denoising.calm, atol=1e-4, rtol=1e-4)
+
+    def test_as_many_new_rows_lie_beyond_a_score_as_training_rows(self, fitted):
+        """Folds are centred one by one, and the calm of many members is undone."""
+        denoising, x = fitted
+        sums = denoising.terms(x).double().sum(1)
+        for fold in (0, 1):
+            assert float(sums[x.group == fold].mean()) == pytest.approx(0, abs=1e-3)
+        new = denoising.space(Rows(together(4_000, 5)))
+        spread = denoising.terms(new).double().sum(1).std()
+        assert 0.5 < denoising.calm < 1
+        assert abs(float(spread) - 1) < 0.1
 
     def test_steps_grow_with_rows_up_to_a_limit(self):
         steps = [plan(None, n).epochs * max(1, n // min(160, n)) for n in (100, 3_000, 12_000, 50_000)]

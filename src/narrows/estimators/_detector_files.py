@@ -44,6 +44,7 @@ def _evidence(detector: Any) -> dict[str, Any]:
         "network": (detector.network or default_network()).to_config(),
         "members": found.denoising.members.size,
         "folds": found.denoising.folds,
+        "calm": found.denoising.calm,
         **{name: getattr(near, name) for name in ("gap", "robust", "correlation", "centre", "scale")},
     }
 
@@ -115,8 +116,9 @@ def _table_evidence(found: Mapping[str, Any], features: Features, state: Tensors
         folds,
         tensor(state, "denoising.noise", members, 1, size),
         tensor(state, "denoising.level", views, columns),
-        tensor(state, "denoising.centre", views, columns),
+        tensor(state, "denoising.centre", folds, views, columns),
         tensor(state, "denoising.scale", views),
+        float(found["calm"]),
     )
     references = tensor(state, "near.references", None, size)
     near = Neighbours(

@@ -25,6 +25,7 @@ FLOOR = 0.05**2  # a column that is always reconstructed better than this is tak
 SOFT = 0.1  # keeps the logarithm of a perfect reconstruction from saying too much
 BATCH, STEPS, ROWS = 160, 500, 3_000
 CHUNK = 512
+LOOKED_AT = 2_000  # training rows that say how much members differ
 CPU = torch.device("cpu")
 
 
@@ -35,8 +36,13 @@ class Denoising:
     For $\sigma$ = 0.1, 0.25, 0.5 and both the row as it is and the row with noise (one fixed draw e per member, as
     $\pm \sigma e$), $R_j$ is the squared error of column j, averaged over a fold's members, $\bar R_j$ its mean over
     training rows, and $t_j = \ln(R_j / (\bar R_j + c) + 0.1)$, averaged over the folds that may judge the row. The
-    terms of a view are centred column by column and divided by the standard deviation of their sum over training rows;
-    the evidence is the mean of the six views, scaled once more to standard deviation 1.
+    terms of a view are centred column by column and fold by fold (some members are better than others), and divided by
+    the standard deviation of their sum over training rows; the evidence is the mean of the six views, scaled once more
+    to standard deviation 1.
+
+    Training rows are judged by the m = M / F members of one fold, new rows by all M, which is less noisy: if members of
+    a fold differ by the variance v about a row, the variance of the evidence is not 1 but $1 - v (1/m - 1/M)$. New
+    rows' evidence is divided by its root, so that as many of them lie beyond a score as of the training rows.
 
     Attributes:
         space: Rows to features.
@@ -44,8 +50,9 @@ class Denoising:
         folds: F.
         noise: ``(M, 1, D)`` e.
         level: ``(6, columns)`` mean squared errors of training rows.
-        centre: ``(6, columns)`` means of the terms.
+        centre: ``(F, 6, columns)`` means of the terms of every fold's own rows.
         scale: ``(6,)`` what the terms of a view are divided by.
+        calm: What the evidence of new rows is divided by, at most 1.
     """
 
     space: Space
@@ -55,6 +62,7 @@ class Denoising:
     level: Tensor
     centre: Tensor
     scale: Tensor
+    calm: float = 1.0
 
     @classmethod
     def fit(
@@ -84,18 +92,37 @@ class Denoising:
         noise = torch.randn(members, 1, len(space.centre), generator=generator)
         columns = len(space.features.width)
         nothing = torch.zeros(2 * len(SIGMAS), columns)
-        raw = cls(space, stacked, folds, noise, nothing, nothing, torch.ones(len(nothing)))
+        raw = cls(space, stacked, folds, noise, nothing, nothing.expand(folds, -1, -1), torch.ones(len(nothing)))
         return raw._calibrated(rows)
 
     def _calibrated(self, rows: Rows) -> Self:
-        level = self._mean(self._views(rows, torch.clone), rows)
-        made = replace(self, level=level)
-        terms = made._views(rows, made._logarithm)
-        made = replace(made, centre=self._mean(terms, rows))
-        views = torch.where(self._known(rows).unsqueeze(1), terms - made.centre, 0).sum(2)
+        assert rows.group is not None
+        made = replace(self, level=self._mean(self._views(rows, torch.clone), rows))
+        logs = made._views(rows, made._logarithm)
+        # a fold without a cell of some column takes the mean of all
+        whole, of = made._mean(logs, rows), [rows.group == k for k in range(self.folds)]
+        made = replace(made, centre=torch.stack([made._mean(logs[at], rows.take(at), whole) for at in of]))
+        views = torch.where(self._known(rows).unsqueeze(1), logs - made.centre[rows.group], 0).sum(2)
         scale = _spread(views)
-        whole = _spread((views / scale).mean(1, keepdim=True))
-        return replace(made, scale=scale * whole * len(scale))
+        made = replace(made, scale=scale * _spread((views / scale).mean(1, keepdim=True)) * len(scale))
+        return replace(made, calm=made._calm(rows.take(slice(None, None, math.ceil(len(rows) / LOOKED_AT)))))
+
+    def _calm(self, rows: Rows) -> float:
+        many, few = self.members.size, self.members.size // self.folds
+        if few < 2 or len(rows) < 2 * self.folds:
+            return 1.0
+
+        def run(part: Rows) -> Tensor:
+            x, known, _ = self._prepared(part)
+            terms = self._logarithm(self._errors(x, known)) / self.scale.unsqueeze(1)
+            return torch.where(self._known(part), terms.sum(2), 0).sum(2).T
+
+        sums = in_chunks(run, rows, CHUNK, CPU).double().reshape(len(rows), few, self.folds)
+        apart = 0.0
+        for k in range(self.folds):
+            own = sums[rows.group == k][:, :, k]
+            apart += float((own - own.mean(0)).var(1).sum()) / len(rows)
+        return math.sqrt(max(0.25, 1 - apart * (1 / few - 1 / many)))
 
     def terms(self, rows: Rows) -> Tensor:
         """What every cell adds ``(B, columns)``; the sums over training rows have mean 0, deviation 1.
@@ -105,16 +132,20 @@ class Denoising:
         Args:
             rows: Rows of features; ``group`` is the fold of training rows, and −1 (or None) says that a row is new.
         """
-        found = ((self._views(rows, self._logarithm) - self.centre) / self.scale.unsqueeze(1)).sum(1)
-        return torch.where(self._known(rows), found, 0)
+        centred = self._views(rows, lambda errors: self._logarithm(errors) - self.centre.unsqueeze(1))
+        found = (centred / self.scale.unsqueeze(1)).sum(1)
+        new = torch.ones(len(rows), dtype=torch.bool) if rows.group is None else rows.group < 0
+        return torch.where(self._known(rows), found, 0) / torch.where(new, self.calm, 1.0).unsqueeze(1)
 
     def _known(self, rows: Rows) -> Tensor:
         varies = self.space.varies().expand(len(rows), -1)
         return varies if rows.observed is None else varies & rows.observed[:, self.space.features.first]
 
-    def _mean(self, terms: Tensor, rows: Rows) -> Tensor:
+    def _mean(self, terms: Tensor, rows: Rows, instead: Tensor | None = None) -> Tensor:
         known = self._known(rows).unsqueeze(1)
-        return torch.where(known, terms, 0).double().sum(0).div(known.sum(0).clamp_min(1)).float()
+        count = known.sum(0)
+        mean = torch.where(known, terms, 0).double().sum(0).div(count.clamp_min(1)).float()
+        return mean if instead is None else torch.where(count > 0, mean, instead)
 
     def _logarithm(self, errors: Tensor) -> Tensor:
         return torch.log(errors / (self.level + FLOOR) + SOFT)
@@ -131,13 +162,18 @@ class Denoising:
 
         def run(part: Rows) -> Tensor:
             x, known, judges = self._prepared(part)
-            found = [self._error(x, x, known, sigma) for sigma in SIGMAS]
-            for sigma in SIGMAS:
-                pair = [self._error(x, x + sign * sigma * self.noise, known, sigma) for sign in (1, -1)]
-                found.append((pair[0] + pair[1]) / 2)
-            return (function(torch.stack(found, dim=2)) * judges[:, :, None, None]).sum(0)
+            found = self._by_fold(self._errors(x, known))
+            return (function(found) * judges[:, :, None, None]).sum(0)
 
         return in_chunks(run, rows, CHUNK, CPU)
+
+    def _errors(self, x: Tensor, known: Tensor) -> Tensor:
+        """Squared errors ``(M, B, 6, columns)`` of every member in every view."""
+        found = [self._error(x, x, known, sigma) for sigma in SIGMAS]
+        for sigma in SIGMAS:
+            pair = [self._error(x, x + sign * sigma * self.noise, known, sigma) for sign in (1, -1)]
+            found.append((pair[0] + pair[1]) / 2)
+        return torch.stack(found, dim=2)
 
     def _prepared(self, part: Rows) -> tuple[Tensor, Tensor, Tensor]:
         """Features within reach, which are known, and how much every fold's members count ``(F, B)``."""
@@ -158,8 +194,7 @@ class Denoising:
         return found.reshape(-1, self.folds, *found.shape[1:]).mean(0)
 
     def _error(self, x: Tensor, z: Tensor, known: Tensor, sigma: float) -> Tensor:
-        away = (self._estimate(z, known, sigma) - x).square() * known
-        return self._by_fold(self.space.by_column(away))
+        return self.space.by_column((self._estimate(z, known, sigma) - x).square() * known)
 
     def _guess(self, x: Tensor, known: Tensor, judges: Tensor) -> Tensor:
         return (self._by_fold(self._estimate(x, known, SIGMAS[0])) * judges.unsqueeze(2)).sum(0)

@@ -96,10 +96,10 @@ class Flow(BaseModel):
 
     Example:
         ```python
-        table = pa.table({"age": np.random.normal(40, 9, 80), "height": np.random.normal(170, 9, 80)})
-        model = Flow(training=Training(epochs=1), random_state=0).fit(table)
-        model.score_samples(table).shape  # (80,)
-        model.sample(5, where="age > 40").num_rows  # 5
+        X = np.random.normal(40, 9, (80, 2))
+        model = Flow(training=Training(epochs=1), random_state=0).fit(X)
+        model.score_samples(X).shape  # (80,)
+        model.sample(5, where='"0" > 40').shape  # (5, 2)
         ```
 
     References:

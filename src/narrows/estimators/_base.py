@@ -25,7 +25,7 @@ from narrows.estimators._conditions import sample_where
 from narrows.estimators._labels import Labels
 from narrows.estimators._shared import check_params, describe_features, draw_seed
 from narrows.estimators._streams import open_data, prepared
-from narrows.tasks._model_source import ModelSource
+from narrows.tasks._model_source import LABEL, ModelSource
 from narrows.training import History, Loop, Training
 from narrows.training.ranks import ranks_for
 from narrows.training.seeds import hash_seed, seeded
@@ -133,6 +133,11 @@ class BaseModel(BaseEstimator, ABC):
         known = None
         if labels is not None:
             known, index = Labels.of(labels, len(rows))
+            if LABEL in (format_.feature_names or ()):
+                raise InvalidData(
+                    f"the table has a column {LABEL!r} of its own, which conditions could not tell from the labels: "
+                    "rename it, or leave it out"
+                )
             rows = rows.replace(condition=index)
         parts = _split(rows, training, seed)
         return self._learn(format_, *parts, seed, known)

@@ -96,9 +96,10 @@ class Flow(BaseModel):
 
     Example:
         ```python
-        model = Flow(training=Training(epochs=50), random_state=0).fit(X)
-        model.score_samples(X)          # log-densities in nats
-        model.sample(5, where="age > 40")
+        X = np.random.normal(40, 9, (80, 2))
+        model = Flow(training=Training(epochs=1), random_state=0).fit(X)
+        model.score_samples(X).shape  # (80,)
+        model.sample(5, where='"0" > 40').shape  # (5, 2)
         ```
 
     References:

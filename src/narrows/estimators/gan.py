@@ -177,8 +177,9 @@ class GAN(BaseGenerator):
 
     Example:
         ```python
-        model = GAN(training=Training(epochs=30), random_state=0).fit(images, labels=kinds)
-        model.sample(16, where="label = 3")
+        images, kinds = np.random.rand(60, 8, 8), np.arange(60) % 4
+        model = GAN(training=Training(epochs=1), random_state=0).fit(images, labels=kinds)
+        model.sample(5, where="label = 3").shape  # (5, 8, 8)
         ```
 
     References:

@@ -36,7 +36,7 @@ def model(name: str, seed: int, epochs: int) -> Any:
     """An autoencoder with one of the sets of penalties."""
     return narrows.Autoencoder(
         CODE,
-        network=networks.Dense(widths=(512, 256)),
+        network=networks.Dense(widths=(256, 128)),
         bottleneck=bottlenecks.Gaussian(),
         likelihood=narrows.likelihoods.Bernoulli(),
         penalties=PENALTIES[name],
@@ -97,9 +97,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--results", type=Path, required=True)
     parser.add_argument("--models", nargs="*", default=["PCA", *PENALTIES])
-    parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--rows", type=int, default=15000)
-    parser.add_argument("--epochs", type=int, default=150)
+    parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--rows", type=int, default=10000)
+    parser.add_argument("--epochs", type=int, default=100)
     parser.add_argument("--print", action="store_true", help="only print what is there")
     given = parser.parse_args()
     results = json.loads(given.results.read_text()) if given.results.exists() else {}

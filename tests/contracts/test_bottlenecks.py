@@ -70,8 +70,8 @@ def test_a_cost_is_per_row_and_never_negative(bottleneck):
 def test_snapping_changes_nothing_that_is_a_code(bottleneck):
     module = bottleneck.build().eval()
     z = module.mean(phi_for(bottleneck))
-    torch.testing.assert_close(module.snap(z), z)
     if isinstance(module, QuantisingModule):
+        assert torch.equal(module.snap(z), z)
         indices = module.indices(z)
         assert indices.dtype == torch.int64
         assert ((indices >= 0) & (indices < module.entries_per_subcode)).all()

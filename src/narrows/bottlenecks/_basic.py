@@ -47,19 +47,6 @@ class BottleneckModule(nn.Module):
     def mean(self, phi: Tensor) -> Tensor:
         """The mean of the code, ``(B, W) -> (B, L)``; never random."""
 
-    def grouped(self, phi: Tensor, group: Tensor | None, samples: int | None = None) -> Code:
-        """The codes of rows that belong together in groups ``(B,)``, which most bottlenecks do not ask for."""
-        code: Code = self(phi, samples=samples)
-        return code
-
-    def snap(self, z: Tensor) -> Tensor:
-        """The codes nearest to numbers ``(…, L)`` that this bottleneck can give; those themselves where all can be."""
-        return z
-
-    def watch(self, z: Tensor) -> dict[str, float]:
-        """What the history should say of the mean codes ``(B, L)`` of some rows, by name."""
-        return {}
-
 
 class Bottleneck(Part, ABC, room="bottlenecks", abstract=True):
     """Base of all bottlenecks.

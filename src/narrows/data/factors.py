@@ -77,7 +77,7 @@ def factor_images(n: int | None = None, *, side: int = 64, colour: bool = False,
         ```python
         data = factor_images(1000, side=32)
         data.images.shape, data.names   # (1000, 32, 32), ("shape", "size", "rotation", "x", "y")
-        data.captions[0]                # "a medium triangle at the left"
+        data.captions[0]                # "a large square at the bottom left"
         ```
     """
     names = tuple(FACTORS) if colour else tuple(FACTORS)[:-1]

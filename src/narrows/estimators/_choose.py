@@ -11,7 +11,7 @@ from torch import nn
 from narrows import bottlenecks, networks, objectives, penalties, priors
 from narrows._part import Part
 from narrows._types import Layout, Rows
-from narrows.bottlenecks import Bottleneck
+from narrows.bottlenecks import Bottleneck, QuantisingModule
 from narrows.corruptions import Corruption
 from narrows.errors import InvalidParameter, SavedModelError
 from narrows.estimators._choices import ModelChoices, Plan
@@ -93,8 +93,9 @@ class Choices(ModelChoices):
         relative = not module.stochastic
 
         def watch(rows: Rows) -> dict[str, float]:
-            codes = module.encode(rows)
-            return {"active_units": float(active_units(codes, relative=relative)), **module.bottleneck.watch(codes)}
+            codes, bottleneck = module.encode(rows), module.bottleneck
+            found = {"active_units": float(active_units(codes, relative=relative))}
+            return found | (bottleneck.watch(codes) if isinstance(bottleneck, QuantisingModule) else {})
 
         critics = [Player(adversary, trainable(adversary.critic)) for adversary in step.adversaries()]
         return Plan(step, [Player(step, trainable(module)), *critics], watch)

@@ -48,8 +48,9 @@ class GroupedAutoencoder(BaseAutoencoder):
 
     Example:
         ```python
-        model = GroupedAutoencoder(8, shared=4).fit(faces, groups=person)
-        model.combine(faces[:5], faces[5:10])   # the first ones' persons, posed as the second ones
+        model = GroupedAutoencoder(4, shared=2, training=Training(epochs=2)).fit(X, groups=labels)
+        model.transform(X[:3], groups=[0, 0, 1]).shape   # (3, 4)
+        model.combine(X[:5], X[5:10]).shape   # (5, 4): what the first ones' groups share, and the rest of the others
         ```
     """
 

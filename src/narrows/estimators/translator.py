@@ -81,8 +81,8 @@ class Translator(TransformerMixin, BaseModel):
 
     Example:
         ```python
-        model = Translator(64).fit({"brush": brush, "print": printed})
-        model.translate(brush, to="print")
+        model = Translator(2, training=Training(epochs=2)).fit({"here": X_train, "there": X_test})
+        model.translate(X_train, to="there").shape   # (60, 4)
         ```
     """
 

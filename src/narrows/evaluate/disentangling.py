@@ -56,7 +56,8 @@ def mutual_information_gap(codes: ArrayLike, factors: ArrayLike, bins: int = 20)
 
     Example:
         ```python
-        evaluate.mutual_information_gap(model.transform(data.images), data.factors)
+        factors = np.stack([labels, labels % 2], axis=1)
+        evaluate.mutual_information_gap(codes, factors)
         ```
     """
     _, v = _checked(codes, factors)

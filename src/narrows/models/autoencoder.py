@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from narrows._normal import FullNormal, Normal
-from narrows._types import Distribution, Layout, Pass, Rows
-from narrows.bottlenecks import Bottleneck, BottleneckModule
+from narrows._types import Code, Distribution, Layout, Pass, Rows
+from narrows.bottlenecks import Bottleneck, BottleneckModule, GroupedModule, QuantisingModule
 from narrows.likelihoods import Likelihood
 from narrows.networks import Network, StemModule
 from narrows.priors import Prior
@@ -84,7 +84,7 @@ class AutoencoderModule(nn.Module):
             All that the pass made.
         """
         inputs = self.stem(rows if seen is None else seen)
-        code = self.bottleneck.grouped(self.encoder(inputs), rows.group, samples)
+        code = self._code(self.encoder(inputs), rows, samples)
         return Pass(
             rows=rows,
             code=code,
@@ -108,8 +108,18 @@ class AutoencoderModule(nn.Module):
     def generate(self, z: Tensor, condition: Tensor | None = None) -> Tensor:
         """The rows of codes ``(B, L)``, in scaled units: images as means of p(x|z), others as draws."""
         # a draw from the prior need not be a code that the bottleneck can give
-        x = self.decode(self.bottleneck.snap(z))
+        x = self.decode(self.snap(z))
         return x.sample() if len(self.layout.shape) == 1 else x.mean
+
+    def snap(self, z: Tensor) -> Tensor:
+        """The codes nearest to numbers ``(…, L)`` that the bottleneck can give."""
+        return self.bottleneck.snap(z) if isinstance(self.bottleneck, QuantisingModule) else z
+
+    def _code(self, phi: Tensor, rows: Rows, samples: int | None) -> Code:
+        if isinstance(self.bottleneck, GroupedModule):
+            return self.bottleneck.grouped(phi, rows.group, samples)
+        code: Code = self.bottleneck(phi, samples=samples)
+        return code
 
     def _mean(self, inputs: Tensor) -> Tensor:
         with evaluation(self.encoder):

@@ -58,5 +58,5 @@ class TranslatorModule(AutoencoderModule):
 
     def generate(self, z: Tensor, condition: Tensor | None = None) -> Tensor:
         """The rows of codes ``(B, L)`` in the sets asked for: images as means of p(x|z), others as draws."""
-        x = self.decode(self.bottleneck.snap(z), condition)
+        x = self.decode(self.snap(z), condition)
         return x.sample() if len(self.layout.shape) == 1 else x.mean

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         LatentDiffusion,
         SparseAutoencoder,
         Synthesizer,
+        TextToImage,
         VariationalAutoencoder,
         load,
     )
@@ -39,6 +40,7 @@ _HOMES = {
     "LatentDiffusion": "estimators",
     "SparseAutoencoder": "estimators",
     "Synthesizer": "estimators",
+    "TextToImage": "estimators",
     "Training": "training",
     "VariationalAutoencoder": "estimators",
     "load": "estimators",
@@ -73,6 +75,7 @@ __all__ = [
     "LatentDiffusion",
     "SparseAutoencoder",
     "Synthesizer",
+    "TextToImage",
     "Training",
     "VariationalAutoencoder",
     "__version__",

@@ -13,6 +13,7 @@ from narrows.estimators.autoencoder import (
 from narrows.estimators.detector import AnomalyDetector
 from narrows.estimators.diffusion import Diffusion, LatentDiffusion
 from narrows.estimators.ensemble import Ensemble
+from narrows.estimators.hub import TextToImage
 from narrows.estimators.imputer import Imputer
 from narrows.estimators.synthesizer import Synthesizer
 
@@ -30,6 +31,7 @@ __all__ = [
     "NotFitted",
     "SparseAutoencoder",
     "Synthesizer",
+    "TextToImage",
     "VariationalAutoencoder",
     "load",
 ]

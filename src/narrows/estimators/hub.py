@@ -56,7 +56,8 @@ class TextToImage:
         except ImportError as error:
             raise MissingExtra("pretrained text-to-image models need diffusers: pip install narrows[hub]") from error
         try:
-            found = AutoPipelineForText2Image.from_pretrained(
+            pipelines: Any = AutoPipelineForText2Image
+            found = pipelines.from_pretrained(
                 os.fspath(name), revision=revision, use_safetensors=True, trust_remote_code=False
             )
         except (OSError, ValueError, KeyError) as error:

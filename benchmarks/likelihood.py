@@ -1,13 +1,13 @@
 """Log-likelihood of binarised MNIST: importance weighting, priors, and two stochastic layers.
 
-    python -m benchmarks.likelihood --data DIR --out DIR [--models vae,iwae,…] [--seeds 0,1] [--full]
+    python -m benchmarks.likelihood --data DIR --out DIR [--models vae,vae@50,…] [--seeds 0,1] [--full]
 
 ``DIR`` holds ``mnist/*.gz``. The network is that of the importance-weighted autoencoder's paper: 784-200-200-50, tanh,
 Bernoulli; pixels are drawn anew as 0 or 1 at every step, with grey as the probability of white. Reported is −log p(x)
 in nats per image, by 5,000 importance samples, on 1,000 test images that were binarised once. The short schedule is for
-a CPU: the weight of the divergence grows for a few epochs at first, and ``vae@50`` is ``vae`` trained on by importance weighting with 50 samples per row, for an epoch;
-``--full`` is the paper's (3,280 epochs of batches of 20, all of them with k samples), for a GPU. Each model is kept in
-``--out``, and what is there already is not trained again.
+a CPU: the weight of the divergence grows for a few epochs at first, and ``vae@50`` is ``vae`` trained on by importance
+weighting with 50 samples per row, for an epoch. ``--full`` is the paper's (3,280 epochs of batches of 20, all of them
+with k samples), for a GPU. Each model is kept in ``--out``, and what is there already is not trained again.
 """
 
 from __future__ import annotations

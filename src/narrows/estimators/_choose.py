@@ -134,7 +134,8 @@ def resolve(choices: Chosen, layout: Layout, likelihood: Likelihood) -> Chosen:
         "penalties": _penalties(choices, bottleneck),
     }
     found["prior"] = choices.prior or (priors.StandardNormal() if bottleneck.stochastic else priors.Mixture())
-    if not bottleneck.stochastic and not found["prior"].fitted_afterwards:
+    found["prior"].check_model(bottleneck)
+    if not bottleneck.stochastic and not found["prior"].fitted_afterwards and not found["prior"].learns:
         reasons.append(f"{found['prior']!r} plays no part in training a plain code; it only says how to sample")
     found["objective"].check_model(bottleneck)
     full = replace(choices, **found, reasons=reasons)

@@ -225,7 +225,7 @@ def _dtype(X: Any) -> Any:
 
 
 def _fit_prior(module: AutoencoderModule, rows: Rows | RowStream, seed: int, training: Training) -> None:
+    some = rows.take(slice(PRIOR_ROWS))
     with seeded(hash_seed(seed, 11)):
-        rows = rows.take(slice(PRIOR_ROWS))
-        codes = tasks.posterior_draws(module.eval(), rows)
-    fit_prior(module.prior, codes, seed, training, rows.condition)
+        codes = tasks.posterior_draws(module.eval(), some)
+    fit_prior(module.prior, codes, seed, training, some.condition)

@@ -39,7 +39,7 @@ class AutoencoderModule(nn.Module):
         self.layout = layout
         self.code_size = bottleneck.size
         self.stochastic = bottleneck.stochastic
-        self.fitted_prior = prior.fitted_afterwards
+        self.fitted_prior = prior.fitted_afterwards or (prior.learns and not bottleneck.stochastic)
         self.stem = StemModule(layout)
         self.bottleneck_width = bottleneck.width()
         self.encoder = network.encoder(self.stem.shape, self.bottleneck_width)
@@ -48,6 +48,9 @@ class AutoencoderModule(nn.Module):
         self.likelihood = likelihood.build(layout)
         self.prior = prior.build(bottleneck.size, self.stem.shape, layout.classes)
         self.prior.encode = self._posterior
+        if self.fitted_prior:
+            self.prior.requires_grad_(False)  # until it is fitted
+            self.prior.afterwards = True
 
     def encode(self, rows: Rows) -> Tensor:
         """The mean code of every row, ``(B, L)``, without noise."""

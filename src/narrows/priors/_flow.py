@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
-import torch
 from torch import Tensor, nn
 
 from narrows._normal import UnitNormal
 from narrows._part import Interval
-from narrows.priors._base import Prior, PriorModule
+from narrows.priors._base import LearnedModule, Prior
 
 Widths = tuple[Annotated[int, Interval(1)], ...]
 
@@ -34,7 +33,8 @@ class Flow(Prior):
 
     Example:
         ```python
-        VariationalAutoencoder(prior=priors.Flow(transforms=4, widths=(128, 128)))
+        prior = Flow(transforms=4, widths=(32, 32), coupling=True).build(size=4)
+        prior().sample(3).shape  # (3, 4)
         ```
     """
 
@@ -42,6 +42,8 @@ class Flow(Prior):
     widths: Widths = (64, 64)
     kind: Literal["spline", "affine"] = "spline"
     coupling: bool = False
+
+    learns: ClassVar[bool] = True
 
     def build(self, size: int, inputs: tuple[int, ...] = (), classes: int = 0) -> FlowModule:
         """The module that holds the maps."""
@@ -57,27 +59,24 @@ class Flow(Prior):
         return FlowModule(size, flow.transform)
 
 
-class FlowModule(PriorModule):
+class FlowModule(LearnedModule):
     """A flow prior, built.
 
     Attributes:
         map: From codes to the normal base.
     """
 
-    template: Tensor
-
     def __init__(self, size: int, transform: nn.Module) -> None:
-        super().__init__()
+        super().__init__(size)
         self.map = transform
-        self.register_buffer("template", torch.zeros(size), persistent=False)
         for one in transform.modules():  # the last layer of every network says how to bend: nothing, to begin with
             if isinstance(one, nn.Sequential):
                 for tensor in one[-1].parameters():
                     nn.init.normal_(tensor, std=1e-3)
 
-    def forward(self, condition: Tensor | None = None) -> FlowDistribution:
+    def standard(self, condition: Tensor | None = None) -> FlowDistribution:
         """The flow's distribution."""
-        return FlowDistribution(self.map(), UnitNormal(self.template))
+        return FlowDistribution(self.map(), UnitNormal(self.centre))
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,14 +6,14 @@ import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
 
 from narrows._normal import Normal, UnitNormal
 from narrows._part import Interval
-from narrows.priors._base import Prior, PriorModule
+from narrows.priors._base import LearnedModule, Prior
 
 Widths = tuple[Annotated[int, Interval(1)], ...]
 
@@ -42,7 +42,8 @@ class Hierarchical(Prior):
 
     Example:
         ```python
-        VariationalAutoencoder(100, prior=priors.Hierarchical(size=50, widths=(100, 100)))
+        prior = Hierarchical(size=2, widths=(16,)).build(size=4)
+        prior().sample(3).shape  # (3, 4)
         ```
     """
 
@@ -50,12 +51,14 @@ class Hierarchical(Prior):
     widths: Widths = (100, 100)
     activation: Literal["tanh", "relu", "silu"] = "tanh"
 
+    learns: ClassVar[bool] = True
+
     def build(self, size: int, inputs: tuple[int, ...] = (), classes: int = 0) -> HierarchicalModule:
         """The module that holds both networks."""
         return HierarchicalModule(size, int(self.size or max(1, size // 2)), tuple(self.widths), self.activation)
 
 
-class HierarchicalModule(PriorModule):
+class HierarchicalModule(LearnedModule):
     """A second layer, built.
 
     Attributes:
@@ -66,12 +69,12 @@ class HierarchicalModule(PriorModule):
     template: Tensor
 
     def __init__(self, size: int, above: int, widths: tuple[int, ...], activation: str) -> None:
-        super().__init__()
+        super().__init__(size)
         self.up = _network((size, *widths, 2 * above), activation)
         self.down = _network((above, *reversed(widths), 2 * size), activation)
         self.register_buffer("template", torch.zeros(above), persistent=False)
 
-    def forward(self, condition: Tensor | None = None) -> HierarchicalDistribution:
+    def standard(self, condition: Tensor | None = None) -> HierarchicalDistribution:
         """The distribution of the first layer's codes."""
         return HierarchicalDistribution(self.up, self.down, UnitNormal(self.template))
 

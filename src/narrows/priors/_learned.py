@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from narrows._normal import FullNormal, Normal
 from narrows._part import Interval
 from narrows.errors import InvalidParameter
-from narrows.priors._base import Prior, PriorModule
+from narrows.priors._base import BottleneckLike, LearnedModule, Prior, PriorModule
 from narrows.priors._distributions import MixtureDistribution
 
 _LOG_SCALE_LIMIT = 7.0
@@ -21,8 +21,8 @@ class LearnedMixture(Prior):
     """A mixture of Gaussians learned with the model; with labels, one for every class.
 
     p(z) = Σ_c p(c) p(z|c), p(z|c) = Σ_k π_ck N(z; μ_ck, Σ_ck), where c is a row's class (one class without labels).
-    In training a row with a label is held to p(z|c), any other to p(z), and p(c) follows the latter;
-    ``sample(n, where="label = 3")`` draws from p(z|c = 3).
+    In training a row with a label is held to p(z|c), any other to p(z); ``sample(n, where="label = 3")`` draws from
+    p(z|c = 3).
 
     Args:
         components: How many Gaussians, for every class.
@@ -42,12 +42,14 @@ class LearnedMixture(Prior):
     components: Annotated[int, Interval(1)] = 10
     covariance: Literal["diag", "full"] = "diag"
 
+    learns: ClassVar[bool] = True
+
     def build(self, size: int, inputs: tuple[int, ...] = (), classes: int = 0) -> LearnedMixtureModule:
         """The module, its components scattered around 0."""
         return LearnedMixtureModule(int(self.components), size, self.covariance, classes)
 
 
-class LearnedMixtureModule(PriorModule):
+class LearnedMixtureModule(LearnedModule):
     """A learned mixture, built. Components of class c stand together, C classes of K.
 
     Attributes:
@@ -58,7 +60,7 @@ class LearnedMixtureModule(PriorModule):
     """
 
     def __init__(self, components: int, size: int, covariance: Literal["full", "diag"], classes: int = 0) -> None:
-        super().__init__()
+        super().__init__(size)
         self.conditional = classes > 0
         number = components * max(classes, 1)
         self.logits = nn.Parameter(torch.zeros(max(classes, 1), components))
@@ -66,11 +68,14 @@ class LearnedMixtureModule(PriorModule):
         self.raw = nn.Parameter(torch.zeros(number, size))
         self.lower = nn.Parameter(torch.zeros(number, size, size)) if covariance == "full" else None
 
-    def forward(self, condition: Tensor | None = None) -> MixtureDistribution:
+    def standard(self, condition: Tensor | None = None) -> MixtureDistribution:
         """The mixture; of each row's class where ``condition`` ``(B,)`` says one."""
-        weights = self.logits.flatten().softmax(0)
+        joint = self.logits.flatten().softmax(0)
+        weights = joint
         if condition is not None and self.conditional:
-            inner = self.logits.softmax(-1)
+            # of the value of p(k|c) and the gradient of log p(c, k): rows teach the share of their class too
+            joint = joint.view_as(self.logits)
+            inner = joint / joint.sum(-1, keepdim=True).detach()
             own = torch.eye(len(inner), dtype=inner.dtype, device=inner.device).unsqueeze(-1) * inner
             # a class unknown is −1, which finds the last line: that of all classes
             weights = torch.cat([own.flatten(1), weights.unsqueeze(0)])[condition]
@@ -85,7 +90,9 @@ class VampPrior(Prior):
 
     p(z) = 1/K Σ_k q(z|u_k), where u_k is what the encoder would see of a row.
 
-    It follows the aggregate posterior, which is the best prior there is, without a parameter of its own in code space.
+    It follows the aggregate posterior, which is the best prior there is. Nothing holds posteriors in place before they
+    say something, and they may collapse together: let the KL divergence's weight grow at first, as in
+    ``penalties.KL(warmup=10)`` or ``VariationalAutoencoder(warmup=10)``.
 
     Args:
         components: K, how many pseudo-inputs. Every step encodes all of them.
@@ -95,7 +102,8 @@ class VampPrior(Prior):
 
     Example:
         ```python
-        VariationalAutoencoder(prior=priors.VampPrior(components=100))
+        prior = VampPrior(components=100).build(size=4, inputs=(6,))
+        prior.inputs.shape  # (100, 6)
         ```
     """
 
@@ -110,6 +118,14 @@ class VampPrior(Prior):
         if not inputs:
             raise InvalidParameter(f"{self!r} looks through the encoder: build it with inputs=(…), an input's shape")
         return VampPriorModule(int(self.components), inputs)
+
+    def check_model(self, bottleneck: BottleneckLike) -> None:
+        """A posterior is needed."""
+        if not bottleneck.stochastic:
+            raise InvalidParameter(
+                f"{self!r} is a mixture of the encoder's densities, and codes of {bottleneck!r} have none: use "
+                "bottleneck=Gaussian(), or prior=priors.Mixture() or priors.Flow()"
+            )
 
 
 class VampPriorModule(PriorModule):
@@ -131,10 +147,7 @@ class VampPriorModule(PriorModule):
         """
         posterior = None if self.encode is None else self.encode(self.inputs)
         if not isinstance(posterior, (Normal, FullNormal)):
-            raise InvalidParameter(
-                "a VampPrior is a mixture of the encoder's densities, and there are none here: use "
-                "bottleneck=Gaussian(), or prior=priors.Mixture() for plain codes"
-            )
+            raise InvalidParameter("a VampPrior needs an encoder with densities: build it as part of a model")
         scales = posterior.scale_tril if isinstance(posterior, FullNormal) else posterior.scale
         weights = scales.new_full((len(self.inputs),), 1 / len(self.inputs))
         return MixtureDistribution(weights, posterior.mean, scales)

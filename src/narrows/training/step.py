@@ -71,9 +71,9 @@ class Step(nn.Module):
 
     @property
     def pure(self) -> bool:
-        """Whether every call is the same operations: so for what torch and this project wrote, unknown of others."""
+        """Whether every call is the same operations: so for what torch, zuko and this project wrote, else unknown."""
         parts = [*self.modules(), *_parts((self.objective, self.corruption, *self.penalties.values()))]
-        return all(type(part).__module__.split(".")[0] in ("narrows", "torch") for part in parts)
+        return all(type(part).__module__.split(".")[0] in ("narrows", "torch", "zuko") for part in parts)
 
     def _weighed(self) -> Mapping[str, PenaltyLike]:
         return self.penalties

@@ -7,8 +7,8 @@
 784-200-200-50, tanh, Bernoulli; pixels are drawn anew as 0 or 1 at every step, with grey as the probability of white.
 Reported is −log p(x) in nats per image, by 5,000 importance samples, on 1,000 test images that were binarised once. The
 short schedule is for a CPU: the weight of the divergence grows for a few epochs at first, and ``vae@50`` is ``vae``
-trained on by importance weighting with 50 samples per row. ``--full`` is the paper's (3,280 epochs of batches of 20, all
-of them with k samples), for a GPU. Each model is kept in ``--out``, and what is there already is not trained again.
+trained on by importance weighting with 50 samples per row. ``--full`` is the paper's (3,280 epochs of batches of 20,
+all of them with k samples), for a GPU. Each model is kept in ``--out``, and what is there is not trained again.
 """
 
 from __future__ import annotations

@@ -17,6 +17,7 @@ from narrows.estimators.ensemble import Ensemble
 from narrows.estimators.flow import Flow
 from narrows.estimators.gan import GAN, MomentMatching
 from narrows.estimators.grouped import GroupedAutoencoder
+from narrows.estimators.hub import TextToImage
 from narrows.estimators.imputer import Imputer
 from narrows.estimators.matching import AdversarialAutoencoder, WassersteinAutoencoder
 from narrows.estimators.quantised import QuantisedAutoencoder
@@ -44,6 +45,7 @@ __all__ = [
     "QuantisedAutoencoder",
     "SparseAutoencoder",
     "Synthesizer",
+    "TextToImage",
     "Translator",
     "VariationalAutoencoder",
     "WassersteinAutoencoder",

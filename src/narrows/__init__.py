@@ -13,14 +13,18 @@ from narrows._version import __version__
 
 if TYPE_CHECKING:
     from narrows.estimators import (
+        GAN,
         AnomalyDetector,
         Autoencoder,
+        Boltzmann,
         ContractiveAutoencoder,
         DenoisingAutoencoder,
         Diffusion,
         Ensemble,
+        Flow,
         Imputer,
         LatentDiffusion,
+        MomentMatching,
         SparseAutoencoder,
         Synthesizer,
         TextToImage,
@@ -30,14 +34,18 @@ if TYPE_CHECKING:
     from narrows.training import Training
 
 _HOMES = {
+    "GAN": "estimators",
     "AnomalyDetector": "estimators",
     "Autoencoder": "estimators",
+    "Boltzmann": "estimators",
     "ContractiveAutoencoder": "estimators",
     "DenoisingAutoencoder": "estimators",
     "Diffusion": "estimators",
     "Ensemble": "estimators",
+    "Flow": "estimators",
     "Imputer": "estimators",
     "LatentDiffusion": "estimators",
+    "MomentMatching": "estimators",
     "SparseAutoencoder": "estimators",
     "Synthesizer": "estimators",
     "TextToImage": "estimators",
@@ -47,6 +55,7 @@ _HOMES = {
 }
 
 _ROOMS = (
+    "adversarial",
     "bottlenecks",
     "corruptions",
     "data",
@@ -65,14 +74,18 @@ _ROOMS = (
 )
 
 __all__ = [
+    "GAN",
     "AnomalyDetector",
     "Autoencoder",
+    "Boltzmann",
     "ContractiveAutoencoder",
     "DenoisingAutoencoder",
     "Diffusion",
     "Ensemble",
+    "Flow",
     "Imputer",
     "LatentDiffusion",
+    "MomentMatching",
     "SparseAutoencoder",
     "Synthesizer",
     "TextToImage",

@@ -10,24 +10,31 @@ from narrows.estimators.autoencoder import (
     SparseAutoencoder,
     VariationalAutoencoder,
 )
+from narrows.estimators.boltzmann import Boltzmann
 from narrows.estimators.detector import AnomalyDetector
 from narrows.estimators.diffusion import Diffusion, LatentDiffusion
 from narrows.estimators.ensemble import Ensemble
+from narrows.estimators.flow import Flow
+from narrows.estimators.gan import GAN, MomentMatching
 from narrows.estimators.hub import TextToImage
 from narrows.estimators.imputer import Imputer
 from narrows.estimators.synthesizer import Synthesizer
 
 __all__ = [
+    "GAN",
     "AnomalyDetector",
     "Autoencoder",
     "BaseAutoencoder",
     "BaseModel",
+    "Boltzmann",
     "ContractiveAutoencoder",
     "DenoisingAutoencoder",
     "Diffusion",
     "Ensemble",
+    "Flow",
     "Imputer",
     "LatentDiffusion",
+    "MomentMatching",
     "NotFitted",
     "SparseAutoencoder",
     "Synthesizer",

@@ -99,8 +99,7 @@ class Choices(ModelChoices):
         history.code_size = module.code_size
         history.noisy = dropout or self.corruption is not None or module.stochastic
 
-    @classmethod
-    def restored(cls, parts: Mapping[str, Any], content: Mapping[str, Any]) -> Self:
+    def restored(self, parts: Mapping[str, Any], content: Mapping[str, Any]) -> Self:
         """The choices of a saved autoencoder."""
         found = super().restored(parts, content)
         if content["code_size"] != parts["bottleneck"].size:
@@ -129,7 +128,7 @@ def resolve(choices: Chosen, layout: Layout, likelihood: Likelihood) -> Chosen:
         "code_size": size,
         "bottleneck": bottleneck,
         "likelihood": likelihood,
-        "network": choices.network or _network(layout, reasons),
+        "network": choices.network or default_network(layout, reasons),
         "objective": choices.objective or objectives.ELBO(),
         "penalties": _penalties(choices, bottleneck),
     }
@@ -154,7 +153,8 @@ def _code_size(choices: Choices, layout: Layout, reasons: list[str]) -> int:
     return int(size)
 
 
-def _network(layout: Layout, reasons: list[str]) -> Network:
+def default_network(layout: Layout, reasons: list[str]) -> Network:
+    """The network that suits rows, with the reason in words."""
     if len(layout.shape) == 3 and min(layout.shape[1:]) >= 16:
         reasons.append(f"convolutional network: the rows are images of {layout.shape[1]} × {layout.shape[2]} pixels")
         return networks.Conv()

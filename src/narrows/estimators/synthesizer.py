@@ -198,7 +198,7 @@ class Synthesizer(BaseEstimator):
         if not isinstance(n, Integral) or isinstance(n, bool) or n < 1:
             raise InvalidParameter(f"sample({n!r}): n must be a whole number of at least 1")
         seed = draw_seed(random_state)
-        condition = None if where is None else read(where, self._source(), self._categories())
+        condition = None if where is None else self._condition(where)
         source = self._source()
         if balance is not None:
             return source.close(self._balanced(source, int(n), seed, condition, where, balance))
@@ -224,6 +224,9 @@ class Synthesizer(BaseEstimator):
         parts = generate_where(source, asked, seed)
         order = pa.array(np.random.default_rng(seed).permutation(n))
         return [pa.concat_arrays(_same(column)).take(order) for column in zip(*parts, strict=True)]
+
+    def _condition(self, where: Any) -> Condition:
+        return read(where, self._source(), self._categories())
 
     def _categories(self) -> dict[str, list[str]]:
         return categories_of(self.model_.format_ if self.margins_ is None else self.margins_.format)

@@ -7,6 +7,7 @@ from narrows.evaluate.baselines import Comparison, Result, compare, compare_arra
 from narrows.evaluate.codes import CodeHealth, CodeMap, active_units, code_health
 from narrows.evaluate.copying import Copying, copying
 from narrows.evaluate.elbow import Bend, Elbow
+from narrows.evaluate.fidelity import Fidelity, fidelity
 from narrows.evaluate.gap import PriorGap, prior_gap
 from narrows.evaluate.groups import Group, GroupReport, group_report
 from narrows.evaluate.intervals import Estimate, bootstrap
@@ -25,6 +26,7 @@ __all__ = [
     "Copying",
     "Elbow",
     "Estimate",
+    "Fidelity",
     "Group",
     "GroupReport",
     "PriorGap",
@@ -42,6 +44,7 @@ __all__ = [
     "copying",
     "detection",
     "explained_variance",
+    "fidelity",
     "group_report",
     "pair_trends",
     "prior_gap",

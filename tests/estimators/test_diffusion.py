@@ -194,3 +194,63 @@ def test_latent_diffusion_makes_rows_of_classes_and_goes_round(tmp_path):
     np.testing.assert_array_equal(
         narrows.load(tmp_path / "model").sample(4, random_state=0), model.sample(4, random_state=0)
     )
+
+
+def captioned(n: int, seed: int) -> tuple[np.ndarray, list[str]]:
+    """Squares of 8 × 8 pixels in words: how bright, how large, where. A small dim one at the left is never seen."""
+    rng = np.random.default_rng(seed)
+    images, captions = rng.integers(0, 20, size=(n, 8, 8), dtype=np.uint8), []
+    for image in images:
+        bright, large, right = rng.integers(0, 2, 3)
+        right = max(right, int(not bright and not large))
+        side, left = 3 + large, 4 * right
+        image[2 : 2 + side, left : left + side] = (220 if bright else 110) + rng.integers(-15, 15)
+        words = ("dim", "bright")[bright], ("small", "large")[large], ("left", "right")[right]
+        captions.append("A {} {} square at the {}.".format(*words))
+    return images, captions
+
+
+def as_told(images: np.ndarray, prompt: str) -> float:
+    """The share of images that show what a prompt says, by what is known of the squares."""
+    brightest = np.sort(images.reshape(len(images), -1), axis=1)[:, -9:].mean(1)
+    lit = images > 60
+    right = lit[:, :, 4:].sum((1, 2)) > lit[:, :, :4].sum((1, 2))
+    large = lit.sum((1, 2)) > 12
+    agree = (brightest > 165) == ("bright" in prompt)
+    return float((agree & (right == ("right" in prompt)) & (large == ("large" in prompt))).mean())
+
+
+@pytest.mark.slow
+def test_images_show_what_a_prompt_says_even_what_was_never_seen_together(tmp_path):
+    images, captions = captioned(400, 0)
+    training = Training(epochs=60, batch_size=50, learning_rate=3e-3, validation=0.0)
+    model = Diffusion(networks.UNet(channels=(16, 32)), guidance=2.0, training=training, random_state=0)
+    model.fit(images, captions=captions)
+    for prompt, least in (
+        ("a bright large square at the right", 0.7),
+        ("a dim large square at the left", 0.7),
+        ("a small dim square at the left", 0.4),  # by chance 1 in 8
+    ):
+        assert as_told(model.sample(20, prompt=prompt, random_state=0), prompt) >= least, prompt
+    with pytest.raises(InvalidParameter, match=r"'huge'.*bright"):
+        model.sample(2, prompt="a huge square")
+    with pytest.raises(InvalidParameter, match="label"):
+        model.sample(2, where="label = 'bright'")
+    with pytest.raises(InvalidData, match="3 entries for 400"):
+        model.fit(images, captions=captions[:3])
+    model.save(tmp_path / "model")
+    np.testing.assert_array_equal(
+        narrows.load(tmp_path / "model").sample(2, prompt="bright", random_state=0),
+        model.sample(2, prompt="bright", random_state=0),
+    )
+
+
+def test_latent_diffusion_hears_captions_too():
+    X, kind = two_moons(300)
+    words = np.where(kind == 0, "the upper arc", "the lower arc").tolist()
+    prior = priors.Diffusion(SMALL, rows=60_000, batch_size=64, learning_rate=3e-3)
+    model = LatentDiffusion(2, prior=prior, likelihood=likelihoods.Gaussian(0.1), training=QUICK, random_state=0)
+    made = model.fit(X, captions=words).sample(100, prompt="upper arc", random_state=0)
+    assert distance(made, X[kind == 0]) < 0.3 * distance(made, X[kind == 1])
+    with pytest.raises(InvalidParameter, match="captions"):
+        LatentDiffusion(2, prior=prior, training=Training(epochs=1)).fit(X).sample(2, prompt="upper")

@@ -46,7 +46,7 @@ def fitted() -> Diffusion:
 
 def distance(made: np.ndarray, real: np.ndarray) -> float:
     """Energy distance between two sets of rows."""
-    a, b = torch.as_tensor(made).double(), torch.as_tensor(real).double()
+    a, b = torch.tensor(made).double(), torch.tensor(real).double()
     return float(2 * torch.cdist(a, b).mean() - torch.cdist(a, a).mean() - torch.cdist(b, b).mean())
 
 
@@ -179,7 +179,7 @@ def test_equal_seeds_give_equal_models():
 
 def test_latent_diffusion_makes_rows_of_classes_and_goes_round(tmp_path):
     X, kind = two_moons()
-    prior = priors.Diffusion(SMALL, rows=200_000, batch_size=128, learning_rate=3e-3)
+    prior = priors.Diffusion(SMALL, rows=120_000, batch_size=128, learning_rate=3e-3)
     model = LatentDiffusion(code_size=2, prior=prior, likelihood=likelihoods.Gaussian(0.1), random_state=0)
     model.set_params(training=QUICK.set_params(epochs=100)).fit(X, labels=kind)
     fresh = two_moons(1600)[0][800:]
@@ -254,3 +254,26 @@ def test_latent_diffusion_hears_captions_too():
     assert distance(made, X[kind == 0]) < 0.3 * distance(made, X[kind == 1])
     with pytest.raises(InvalidParameter, match="captions"):
         LatentDiffusion(2, prior=prior, training=Training(epochs=1)).fit(X).sample(2, prompt="upper")
+
+
+@pytest.mark.slow
+def test_a_synthesizer_draws_codes_by_diffusion_under_conditions(tmp_path):
+    frame, _ = table(600)
+    prior = priors.Diffusion(SMALL, rows=60_000, batch_size=64, learning_rate=3e-3)
+    training = QUICK.set_params(epochs=120)
+    vae = narrows.VariationalAutoencoder(4, beta=0.02, prior=prior, training=training)
+    model = narrows.Synthesizer(vae, random_state=0)
+    made = model.fit(frame).sample(600, random_state=0)
+    assert isinstance(model.model_.module_.prior, priors.DiffusionPriorModule)
+    numbers = frame[["x", "y"]].to_numpy()
+    gaussian = np.random.default_rng(0).multivariate_normal(numbers.mean(0), np.cov(numbers.T), 600)
+    assert distance(made[["x", "y"]].to_numpy(), numbers) < 0.5 * distance(gaussian, numbers)
+    assert (made.only.notna() == (made.arc == "upper")).mean() > 0.9
+    narrow = model.sample(40, where="x > 1.7 AND arc = 'lower'", random_state=0)  # few enough to be walked to
+    assert (narrow.x > 1.7).all()
+    assert narrow.y.nunique() > 20
+    assert (model.sample(50, balance="arc", random_state=0).arc == "upper").sum() == 25
+    model.save(tmp_path / "made")
+    pd.testing.assert_frame_equal(
+        narrows.load(tmp_path / "made").sample(5, random_state=1), model.sample(5, random_state=1)
+    )

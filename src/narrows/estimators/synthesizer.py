@@ -8,6 +8,7 @@ from typing import Annotated, Any, Self, final
 
 import numpy as np
 import pyarrow as pa
+import torch
 
 from narrows import likelihoods, priors
 from narrows._part import Interval
@@ -21,14 +22,18 @@ from narrows.estimators._conditions import categories_of, read, wanted
 from narrows.estimators._shared import describe_features, draw_seed
 from narrows.estimators._task import TaskEstimator, fitted_model
 from narrows.estimators.autoencoder import VariationalAutoencoder
+from narrows.models import fit_prior
+from narrows.tasks import posterior_draws
 from narrows.tasks.generate import MarginSource, PlainSource, Source, generate, generate_where
 from narrows.training import Training
+from narrows.training.seeds import hash_seed, seeded
 
 CODE = 16  # numbers per code of the default model, at most
 BETA = 0.1
 COMPONENTS = 50
 ROWS = 512_000  # that training looks at, unless told otherwise: rows made up hardly get better after that
 FEWEST = 4  # epochs
+MOST = 20_000  # rows that a mixture is fitted to
 
 
 @final
@@ -121,6 +126,8 @@ class Synthesizer(TaskEstimator):
         if not view.num_columns:
             raise InvalidData("every column holds one value only: there is nothing to learn from")
         model = self._model(view, seed).fit(view)
+        if isinstance(model.module_.prior, priors.MixtureModule):
+            _fit_prior(model, view, seed)
         source = MarginSource(model.module_, margins, _places(view.column_names), {}, {}, int(self.steps))
         source = source.calibrated(_shares(view), seed)
         return self._take(model, margins, source.drawn, source.shares, seed)
@@ -237,6 +244,16 @@ class Synthesizer(TaskEstimator):
             return PlainSource(self.model_.module_, self.model_.format_)
         places = _places([str(c.name) for c in self.model_.format_.columns])
         return MarginSource(self.model_.module_, self.margins_, places, self._drawn, self._shifts, int(self.steps))
+
+
+def _fit_prior(model: BaseAutoencoder, view: Any, seed: int) -> None:
+    """Fit the prior to all rows: it needs none to be held out."""
+    rows = model.format_.to_rows(view)
+    with seeded(hash_seed(seed, 11)):
+        if len(rows) > MOST:
+            rows = rows.take(torch.randperm(len(rows))[:MOST])
+        codes = posterior_draws(model.module_, rows)
+    fit_prior(model.module_.prior, codes, seed)
 
 
 def _places(names: list[str]) -> tuple[tuple[int, bool], ...]:

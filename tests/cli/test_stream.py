@@ -161,12 +161,12 @@ def test_strange_rows_do_not_depend_on_the_budget(place, holes, rate):
         tables.append(read_table(out))
     assert {**told[0], "out": ""} == {**told[1], "out": ""}
     assert told[0]["strangest"][0]["row"] == 17
-    assert told[0]["alarms"] > 0
     assert tables[0].column_names == tables[1].column_names
     for name in tables[0].column_names:
         assert tables[0][name].to_pylist() == tables[1][name].to_pylist()
-    reason = tables[1]["reason"].to_pylist()[17]
-    assert reason.startswith("b = 30")
+    if "--alarm-rate" in rate:
+        assert told[0]["alarms"] > 0
+        assert tables[1]["reason"].to_pylist()[17].startswith("b = 30")
 
 
 def test_a_detector_learns_from_a_stream(place, holes):

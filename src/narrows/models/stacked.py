@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import torch
@@ -96,7 +97,7 @@ class StackedModule(nn.Module):
             finally:
                 _put(places, meta)
 
-        with _Batched():
+        with _Batched() if torch.is_grad_enabled() else nullcontext():
             return vmap(run, in_dims=dims, randomness="different")(state, inputs)
 
     def member(self, m: int) -> dict[str, Tensor]:

@@ -23,7 +23,7 @@ _MODULES: dict[str, type[nn.Module]] = {
 # at their size (1.68 and 1.53) lets them grow from layer to layer as soon as they exceed it, and measured no better
 _RELU_LIKE = frozenset({"relu", "silu", "gelu"})
 OUTPUT = 0.2
-"""Gain of a decoder's last layer: what it says before it has learnt anything is noise, which would have to be unlearnt."""
+"""Gain of a decoder's last layer: what it says before it has learnt is noise, which would have to be unlearnt."""
 
 
 def activation_module(name: Activation) -> nn.Module:

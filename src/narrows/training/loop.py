@@ -15,23 +15,17 @@ from torch import Tensor, nn
 
 from narrows._types import Rows
 from narrows.errors import InvalidParameter, TrainingFailed, TrainingWarning
-from narrows.training.checkpoint import (
-    Checkpoints,
-    fingerprint,
-    flatten,
-    load_optimiser,
-    pick,
-)
+from narrows.training.checkpoint import Checkpoints, fingerprint, flatten, load_optimiser, pick
 from narrows.training.gather import Gather
 from narrows.training.history import History
 from narrows.training.progress import Progress
 from narrows.training.ranks import ranks_for
 from narrows.training.replay import Gradients
-from narrows.training.seeds import hash_seed, same_threads, seeded
+from narrows.training.seeds import same_threads, seeded
 from narrows.training.settings import Training
 from narrows.training.snapshot import Snapshot
-from narrows.training.source import Source, batches, indexed
-from narrows.training.validation import in_precision, computing, validate
+from narrows.training.source import Source, batches, indexed, shuffled
+from narrows.training.validation import computing, in_precision, validate
 
 CHECK_EVERY = 50  # steps between looks at whether everything is still finite
 ROLLBACKS = 12  # halvings of the learning rate before giving up
@@ -393,11 +387,6 @@ class Loop:
 
 
 SCALARS = ("step", "total", "scale", "rollbacks", "planned", "best_value", "elapsed", "names", "count", "precision")
-
-
-def shuffled(n: int, seed: int, epoch: int) -> Tensor:
-    """The order of n rows in an epoch, ``(n,)`` on the CPU."""
-    return torch.randperm(n, generator=torch.Generator().manual_seed(hash_seed(seed, epoch)))
 
 
 def trainable(*modules: Iterable[nn.Module] | nn.Module) -> list[Tensor]:

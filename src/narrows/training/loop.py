@@ -30,7 +30,7 @@ from narrows.training.validation import computing, in_precision, validate
 CHECK_EVERY = 50  # steps between looks at whether everything is still finite
 ROLLBACKS = 12  # halvings of the learning rate before giving up
 LOOK_EVERY = 100  # steps between looks at validation rows where an epoch is shorter and there are so many steps
-LOOKS = 50  # how many looks a short run has at least, if it has so many epochs
+LOOKS = 100  # how many looks a short run has at least, if it has so many epochs
 PLANNED_AT = 0.05  # share of the time budget after which the number of steps is planned at the latest
 
 

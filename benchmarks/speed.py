@@ -169,14 +169,10 @@ def measure(name: str, options: argparse.Namespace) -> dict[str, list[dict[str, 
     """All trials of a case by contender, or why there are none."""
     case = CASES[name]
     train, validation = data(name, Path(options.data))
-    python = {
-        "Keras, JAX": options.jax,
-        "JAX, scan": options.jax,
-        "narrows": sys.executable,
-        "narrows, own schedule": sys.executable,
-    }
+    own, jax = ("narrows", "narrows, own schedule"), ("Keras, JAX", "JAX, scan")
+    python = dict.fromkeys(own, sys.executable) | dict.fromkeys(jax, options.jax)
     peers = [n for n in case["peers"] if options.only is None or n in options.only.split(";")]
-    names = ["narrows", "narrows, own schedule", *peers]
+    names = [*own, *peers]
     results: dict[str, list[dict[str, Any]] | str] = {}
     with tempfile.TemporaryDirectory() as folder:
         path = str(Path(folder) / "data.npz")

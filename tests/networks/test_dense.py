@@ -145,9 +145,7 @@ def test_initialisation_bounds():
         assert weight.std().item() == pytest.approx(bound / math.sqrt(3), rel=0.02)
 
 
-@pytest.mark.parametrize(
-    "network", [Dense((256, 256)), Conv((8, 16)), Residual(256)], ids=["dense", "conv", "residual"]
-)
+@pytest.mark.parametrize("network", [Dense((256, 256)), Conv((8, 16)), Residual(256)], ids=lambda n: type(n).__name__)
 def test_a_decoder_says_little_before_it_has_learnt(network):
     """What it would say is noise, which would have to be unlearnt; what goes into the last layer keeps its size."""
     torch.manual_seed(0)

@@ -15,28 +15,22 @@ from torch import Tensor, nn
 
 from narrows._types import Rows
 from narrows.errors import InvalidParameter, TrainingFailed, TrainingWarning
-from narrows.training.checkpoint import (
-    Checkpoints,
-    fingerprint,
-    flatten,
-    load_optimiser,
-    pick,
-)
+from narrows.training.checkpoint import Checkpoints, fingerprint, flatten, load_optimiser, pick
 from narrows.training.gather import Gather, gathered
 from narrows.training.history import History
 from narrows.training.progress import Progress
 from narrows.training.ranks import local, ranks_for
 from narrows.training.replay import Gradients
-from narrows.training.seeds import hash_seed, same_threads, seeded
+from narrows.training.seeds import same_threads, seeded
 from narrows.training.settings import Training
 from narrows.training.snapshot import Snapshot
-from narrows.training.source import Source, batches, indexed
+from narrows.training.source import Source, batches, indexed, shuffled
 from narrows.training.validation import computing, in_precision, validate
 
 CHECK_EVERY = 50  # steps between looks at whether everything is still finite
 ROLLBACKS = 12  # halvings of the learning rate before giving up
 LOOK_EVERY = 100  # steps between looks at validation rows where an epoch is shorter and there are so many steps
-LOOKS = 50  # how many looks a short run has at least, if it has so many epochs
+LOOKS = 100  # how many looks a short run has at least, if it has so many epochs
 PLANNED_AT = 0.05  # share of the time budget after which the number of steps is planned at the latest
 
 
@@ -411,11 +405,6 @@ class Loop:
 
 
 SCALARS = ("step", "total", "scale", "rollbacks", "planned", "best_value", "elapsed", "names", "count", "precision")
-
-
-def shuffled(n: int, seed: int, epoch: int) -> Tensor:
-    """The order of n rows in an epoch, ``(n,)`` on the CPU."""
-    return torch.randperm(n, generator=torch.Generator().manual_seed(hash_seed(seed, epoch)))
 
 
 def trainable(*modules: Iterable[nn.Module] | nn.Module) -> list[Tensor]:

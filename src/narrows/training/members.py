@@ -15,8 +15,9 @@ from torch import Tensor
 from narrows.errors import InvalidParameter, TrainingFailed, TrainingWarning
 from narrows.training.checkpoint import load_optimiser, optimiser_tensors
 from narrows.training.history import History
-from narrows.training.loop import ROLLBACKS, Loop, Player, shuffled
+from narrows.training.loop import ROLLBACKS, Loop, Player
 from narrows.training.settings import Training
+from narrows.training.source import shuffled
 
 
 @dataclass(eq=False)

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from narrows._types import Rows
 from narrows.training.gather import Gather
+from narrows.training.seeds import hash_seed
 
 
 @runtime_checkable
@@ -43,6 +44,11 @@ def batches(
         there = rows.to(device)
         for start in range(0, len(there), size):
             yield there.take(slice(start, start + size)).tensors()
+
+
+def shuffled(n: int, seed: int, epoch: int) -> Tensor:
+    """The order of n rows in an epoch, ``(n,)`` on the CPU."""
+    return torch.randperm(n, generator=torch.Generator().manual_seed(hash_seed(seed, epoch)))
 
 
 def indexed(

@@ -6,7 +6,6 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from sklearn.utils.estimator_checks import parametrize_with_checks
 
 import narrows
 from narrows import Training, likelihoods, networks, priors
@@ -17,11 +16,6 @@ from narrows.models.diffusion import DiffusionGenerator
 
 SMALL = networks.Residual(width=64, depth=2)
 QUICK = Training(epochs=40, batch_size=64, learning_rate=3e-3)
-
-
-@parametrize_with_checks([Diffusion(SMALL, training=Training(epochs=2))])
-def test_scikit_learns_contract(estimator, check):
-    check(estimator)
 
 
 def two_moons(n: int = 800) -> tuple[np.ndarray, np.ndarray]:

@@ -162,6 +162,8 @@ def test_budgets_too_short_and_few_rows_still_give_a_model():
     model = Diffusion(SMALL, training=Training(epochs=1000, time_budget=0.2), random_state=0).fit(X)
     assert model.sample(4, random_state=0).shape == (4, 2)
     assert "time budget" in model.history_.stopped
+    both = LatentDiffusion(2, training=Training(epochs=100_000, time_budget=0.4), random_state=0).fit(X)
+    assert both.sample(4, random_state=0).shape == (4, 2)
 
 
 def test_equal_seeds_give_equal_models():

@@ -73,15 +73,17 @@ def fidelity(real: Any, made: Any, k: int = NEIGHBOURS) -> Fidelity:
         Naeem, Oh, Uh, Choi, Yoo: Reliable Fidelity and Diversity Metrics for Generative Models, 2020,
         https://arxiv.org/abs/2002.09797
     """
-    a, b = (np.asarray(x, dtype=np.float64).reshape(len(x), -1) for x in (real, made))
-    if min(len(a), len(b)) < 2 or a.shape[1] != b.shape[1]:
+    a, b = (np.asarray(x, dtype=np.float64) for x in (real, made))
+    if min(a.ndim, b.ndim) < 1 or min(len(a), len(b)) < 2 or a.shape[1:] != b.shape[1:]:
         raise InvalidData(f"points of shapes {a.shape} and {b.shape}: give two or more of each, of one size")
-    a, b = a - a.mean(0), b - a.mean(0)  # distances of points far from zero would be lost in rounding
+    a, b = a.reshape(len(a), -1), b.reshape(len(b), -1)
+    # distances of points far from zero would be lost in rounding
+    a, b = ((x - a.mean(0)).astype(np.float32) for x in (a, b))
     k = min(k, len(a) - 1, len(b) - 1)
     near_a, near_b = _nearest(a, k), _nearest(b, k)
     apart = _distances(a, b)
     in_real, in_made = apart <= near_a[:, -1:], apart <= near_b[:, -1]
-    limit = float(np.quantile(near_a[:, 0], NEAR)) + 1e-6 * float(a.std() + 1e-12)
+    limit = float(np.quantile(near_a[:, 0], NEAR)) + 1e-4 * float(a.std() + 1e-12)
     return Fidelity(
         precision=float(in_real.any(0).mean()),
         recall=float(in_made.any(1).mean()),
@@ -93,12 +95,12 @@ def fidelity(real: Any, made: Any, k: int = NEIGHBOURS) -> Fidelity:
     )
 
 
-def _distances(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
+def _distances(a: NDArray[np.float32], b: NDArray[np.float32]) -> NDArray[np.float32]:
     squares = (a * a).sum(1)[:, None] + (b * b).sum(1) - 2 * a @ b.T
     return np.sqrt(np.maximum(squares, 0))
 
 
-def _nearest(x: NDArray[np.float64], k: int) -> NDArray[np.float64]:
+def _nearest(x: NDArray[np.float32], k: int) -> NDArray[np.float32]:
     """``(n, k)`` distances to the k nearest others, the nearest first."""
     apart = _distances(x, x)
     np.fill_diagonal(apart, np.inf)

@@ -74,10 +74,12 @@ def main() -> None:
     parser.add_argument("--seeds", default="0")
     parser.add_argument("--components", default=f"1,{COMPONENTS}")
     parser.add_argument("--epochs", type=int, default=EPOCHS)
+    parser.add_argument("--classifier-epochs", type=int, default=2)
+    parser.add_argument("--rows", type=int, default=60_000, help="training images for the autoencoder")
     args = parser.parse_args()
     torch.set_num_threads(1)
     (train, test), (digits, test_digits) = mnist(args.data), labels(args.data)
-    net = classifier(train, digits)
+    net = classifier(train, digits, epochs=args.classifier_epochs)
     print(f"classifier: {(taken_for(net, test) == test_digits).mean():.2%} of test images", flush=True)
     for seed in map(int, args.seeds.split(",")):
         for components in map(int, args.components.split(",")):
@@ -89,7 +91,7 @@ def main() -> None:
                 likelihood=likelihoods.Bernoulli(),
                 training=Training(epochs=args.epochs, learning_rate=2e-3, validation=0),
                 random_state=seed,
-            ).fit(train, labels=digits)
+            ).fit(train[: args.rows], labels=digits[: args.rows])
             seconds = time.process_time() - start
             agreed = [
                 (taken_for(net, model.sample(ASKED, where=f"label = {digit}", random_state=seed)) == digit).mean()

@@ -73,7 +73,7 @@ def test_rows_of_a_class_are_made_by_its_own_components(bottleneck):
     ).fit(X, labels=names)
     for number, name in enumerate("abc"):
         drawn = model.sample(100, where=f"label = '{name}'", random_state=0)
-        assert (drawn[:, :3].argmax(1) == number).mean() > 0.95
+        assert (drawn[:, :3].argmax(1) == number).mean() > 0.9
     shares = np.bincount(model.sample(600, random_state=0)[:, :3].argmax(1), minlength=3) / 600
     np.testing.assert_allclose(shares, np.bincount(labels) / len(labels), atol=0.08)
     with pytest.raises(InvalidParameter, match="'d'"):

@@ -62,7 +62,8 @@ def prior_gap(codes: Any, log_prior: Any, log_pairs: Any = None, *, seed: int = 
 
     $KL(q(z) \| p(z)) = E_{q(z)}[\log q(z) - \log p(z)]$ with $q(z) = E_x[q(z|x)]$: what the evidence lower bound loses
     since the prior does not fit, whatever encoder and decoder do. $\log q(z)$ is not known, but bounded: from below on
-    average by any other density, here a mixture of Gaussians fitted to half of the codes and judged on the other half;
+    average by any other density, here a mixture of Gaussians fitted to half of the codes (of four the one of the best
+    BIC) and judged on the other half;
     from above by the mean of the rows' own posteriors, a row's own among them.
 
     Args:
@@ -110,10 +111,16 @@ def _density(z: Floats, seed: int) -> Floats:
     halves = np.array_split(np.random.default_rng(seed).permutation(len(z)), 2)
     found = np.empty(len(z))
     for fitted, judged in (halves, halves[::-1]):
-        components = int(np.clip(len(fitted) // (5 * (size + 1)), 1, COMPONENTS))
-        kind = "full" if len(fitted) > 2 * size else "diag"
-        mixture = GaussianMixture(components, covariance_type=kind, reg_covar=1e-4, random_state=seed)
+        several = int(np.clip(len(fitted) // (5 * (size + 1)), 1, COMPONENTS))
+        kinds = ("full", "diag") if len(fitted) > 2 * size else ("diag",)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # that it stopped after 100 rounds is no reason to bother anybody
-            found[judged] = mixture.fit(scaled[fitted]).score_samples(scaled[judged])
+            mixtures = [
+                GaussianMixture(k, covariance_type=kind, reg_covar=1e-4, random_state=seed).fit(scaled[fitted])
+                for kind in kinds
+                for k in sorted({1, several})
+            ]
+        # by the half that they were fitted to: the other half must not choose
+        best = min(mixtures, key=lambda mixture: mixture.bic(scaled[fitted]))
+        found[judged] = best.score_samples(scaled[judged])
     return found - np.log(spread).sum()

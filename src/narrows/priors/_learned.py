@@ -11,7 +11,7 @@ from narrows._normal import FullNormal, Normal
 from narrows._part import Interval
 from narrows.errors import InvalidParameter
 from narrows.priors._base import BottleneckLike, LearnedModule, Prior, PriorModule
-from narrows.priors._distributions import MixtureDistribution
+from narrows.priors._distributions import MixtureDistribution, of_class
 
 _LOG_SCALE_LIMIT = 7.0
 _SPREAD = 0.5  # of the components' centres before training
@@ -75,10 +75,7 @@ class LearnedMixtureModule(LearnedModule):
         if condition is not None and self.conditional:
             # of the value of p(k|c) and the gradient of log p(c, k): rows teach the share of their class too
             joint = joint.view_as(self.logits)
-            inner = joint / joint.sum(-1, keepdim=True).detach()
-            own = torch.eye(len(inner), dtype=inner.dtype, device=inner.device).unsqueeze(-1) * inner
-            # a class unknown is −1, which finds the last line: that of all classes
-            weights = torch.cat([own.flatten(1), weights.unsqueeze(0)])[condition]
+            weights = of_class(joint / joint.sum(-1, keepdim=True).detach(), weights, condition)
         log_scale = _LOG_SCALE_LIMIT * torch.tanh(self.raw / _LOG_SCALE_LIMIT)
         if self.lower is None:
             return MixtureDistribution(weights, self.means, log_scale.exp())

@@ -24,7 +24,7 @@ from benchmarks.autoencoders import idx, mnist
 from narrows import Training, VariationalAutoencoder, likelihoods, networks, priors
 
 ASKED = 200  # images of each digit
-KINDS = (priors.Mixture, priors.LearnedMixture)
+KINDS = {"fitted": priors.Mixture, "learned": priors.LearnedMixture}
 CODE, COMPONENTS, EPOCHS = 12, 10, 10
 
 
@@ -76,6 +76,7 @@ def main() -> None:
     parser.add_argument("--seeds", default="0")
     parser.add_argument("--components", type=int, default=COMPONENTS)
     parser.add_argument("--epochs", type=int, default=EPOCHS)
+    parser.add_argument("--kinds", default="fitted,learned")
     parser.add_argument("--classifier-epochs", type=int, default=2)
     parser.add_argument("--rows", type=int, default=60_000, help="training images for the autoencoder")
     args = parser.parse_args()
@@ -84,7 +85,7 @@ def main() -> None:
     net = classifier(train, digits, epochs=args.classifier_epochs)
     print(f"classifier: {(taken_for(net, test) == test_digits).mean():.2%} of test images", flush=True)
     for seed in map(int, args.seeds.split(",")):
-        for kind in KINDS:
+        for kind in (KINDS[name] for name in args.kinds.split(",")):
             components = args.components
             start = time.process_time()
             model = VariationalAutoencoder(

@@ -66,7 +66,7 @@ def test_a_vamp_prior_needs_a_posterior():
 
 @pytest.mark.parametrize("prior", [priors.LearnedMixture(components=2), priors.Mixture(components=2)], ids=repr)
 @pytest.mark.parametrize("bottleneck", [bottlenecks.Gaussian(), bottlenecks.Plain()], ids=repr)
-def test_rows_of_a_class_are_made_by_its_own_components(bottleneck, prior):
+def test_rows_of_a_class_are_made_by_its_own_components(bottleneck, prior, tmp_path):
     X, labels = three_groups()
     names = np.array(["a", "b", "c"])[labels]
     model = Autoencoder(2, bottleneck=bottleneck, prior=prior, training=SHORT, random_state=0).fit(X, labels=names)
@@ -77,6 +77,9 @@ def test_rows_of_a_class_are_made_by_its_own_components(bottleneck, prior):
     np.testing.assert_allclose(shares, np.bincount(labels) / len(labels), atol=0.08)
     with pytest.raises(InvalidParameter, match="'d'"):
         model.sample(3, where="label = 'd'")
+    model.save(tmp_path / "model")
+    again = narrows.load(tmp_path / "model").sample(5, where="label = 'c'", random_state=1)
+    np.testing.assert_array_equal(again, model.sample(5, where="label = 'c'", random_state=1))
 
 
 def test_log_marginal_is_that_of_a_linear_gaussian_model():

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from narrows._types import Layout, Rows
-from narrows.corruptions import Chain, Corruption, Gaussian, Masking, RowSwap, SaltAndPepper
+from narrows.corruptions import Binarise, Chain, Corruption, Gaussian, Masking, RowSwap, SaltAndPepper
 from narrows.errors import InvalidParameter
 
 N = 20_000
@@ -147,3 +147,25 @@ def test_words_of_the_command_line():
     assert Corruption.parse("row-swap") == RowSwap()
     with pytest.raises(InvalidParameter, match=r"salt-and-pepper"):
         Corruption.parse("pepper")
+
+
+def test_grey_is_drawn_as_black_or_white_and_judged_as_drawn():
+    layout, grey = Layout(shape=(1, 2, 2)), torch.tensor([0.0, 0.25, 0.75, 1.0]).reshape(1, 1, 2, 2)
+    rows = Rows(grey.expand(4000, 1, 2, 2))
+    judged, seen = Binarise().pair(rows, layout)
+    assert judged is seen
+    assert set(seen.values.unique().tolist()) == {0.0, 1.0}
+    torch.testing.assert_close(seen.values.mean(0, keepdim=True), grey, atol=0.03, rtol=0)
+    black_white = Rows((rows.values > 0.5).float())
+    assert torch.equal(Binarise()(black_white, layout).values, black_white.values)
+
+
+def test_a_chain_is_judged_by_what_its_first_parts_draw():
+    layout, rows = Layout(shape=(1, 2, 2)), Rows(torch.rand(50, 1, 2, 2))
+    chain = Chain((Binarise(), Masking(0.5)))
+    judged, seen = chain.pair(rows, layout)
+    assert set(judged.values.unique().tolist()) == {0.0, 1.0}
+    assert judged.observed is None
+    assert torch.equal(seen.values, judged.values * seen.observed)
+    judged, seen = Chain((Masking(0.5), Binarise())).pair(rows, layout)
+    assert torch.equal(judged.values, rows.values)

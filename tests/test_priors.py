@@ -12,7 +12,7 @@ from scipy import stats
 
 from narrows._normal import UnitNormal
 from narrows.errors import InvalidData, InvalidParameter
-from narrows.priors import Mixture, MixtureDistribution, Prior, StandardNormal
+from narrows.priors import LearnedMixture, Mixture, MixtureDistribution, Prior, StandardNormal
 
 
 def two_clusters(n: int = 600, seed: int = 0) -> np.ndarray:
@@ -209,3 +209,39 @@ def test_steps_leave_draws_from_the_prior_such_draws(kind, size):
     assert (prior.near(z, 0.01) - z).abs().mean() < 0.05
     moved = (prior.near(z, size) - z).square().mean() / z.var(0).mean()
     assert moved > size**2 / 10
+
+
+def test_a_labelled_mixture_has_its_own_mixture_for_every_class():
+    module = LearnedMixture(components=2).build(2, classes=3)
+    with torch.no_grad():
+        for parameter in module.parameters():
+            parameter += torch.randn_like(parameter)
+    z = torch.randn(5, 4, 2)
+    weights, means, scales = module().weights, module().means, module().scales
+    for c in range(3):
+        own = slice(2 * c, 2 * c + 2)
+        alone = MixtureDistribution(weights[own] / weights[own].sum(), means[own], scales[own])
+        found = module(torch.full((4,), c))
+        torch.testing.assert_close(found.log_prob(z), alone.log_prob(z))
+        torch.testing.assert_close(found.mean, alone.mean.expand(4, 2))
+    condition = torch.tensor([2, -1, 0, 1])
+    each = torch.stack([module(condition[i : i + 1]).log_prob(z[:, i : i + 1])[:, 0] for i in range(4)], 1)
+    torch.testing.assert_close(module(condition).log_prob(z), each)
+    # draws of a class come from its components alone
+    drawn = module(torch.ones(4000, dtype=torch.long)).sample(4000)
+    torch.testing.assert_close(drawn.mean(0), module(torch.ones(1, dtype=torch.long)).mean[0], atol=0.2, rtol=0)
+
+
+def test_labelled_rows_teach_the_shares_of_their_classes():
+    torch.manual_seed(0)
+    module = LearnedMixture(components=2).build(1, classes=2)
+    condition = (torch.rand(500) < 0.8).long()
+    z = torch.randn(500, 1) + condition.unsqueeze(1)
+    optimiser = torch.optim.Adam(module.parameters(), 0.05)
+    for _ in range(200):
+        loss = -module(condition).log_prob(z).mean()
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+    shares = module().weights.reshape(2, 2).sum(1)
+    assert shares[1].item() == pytest.approx(condition.float().mean().item(), abs=0.02)

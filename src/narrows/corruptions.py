@@ -7,7 +7,7 @@ global generator through `torch.randn_like` and `torch.rand_like`, so that corru
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -16,13 +16,16 @@ from torch import Tensor
 from narrows._part import Interval, NotNegative, Part
 from narrows._types import Layout, Rows
 
-__all__ = ["Chain", "Corruption", "Gaussian", "Masking", "RowSwap", "SaltAndPepper", "Warp"]
+__all__ = ["Binarise", "Chain", "Corruption", "Gaussian", "Masking", "RowSwap", "SaltAndPepper", "Warp"]
 
 _KNOTS = 5  # places along each side of an image where `Warp` draws a shift
 
 
 class Corruption(Part, ABC, room="corruptions", abstract=True):
     """A way to damage rows: ``corruption(rows, layout) -> rows``; the rows given are not changed."""
+
+    judged: ClassVar[bool] = False
+    """Whether the reconstruction is judged by the changed rows, rather than by those given."""
 
     @property
     def masks(self) -> bool:
@@ -40,6 +43,11 @@ class Corruption(Part, ABC, room="corruptions", abstract=True):
         Returns:
             B rows of the same shape. Fields other than ``values`` and ``observed`` are kept.
         """
+
+    def pair(self, rows: Rows, layout: Layout) -> tuple[Rows, Rows]:
+        """What the reconstruction is judged by, and what the encoder sees."""
+        seen = self(rows, layout)
+        return (seen if self.judged else rows), seen
 
 
 class Gaussian(Corruption):
@@ -206,6 +214,32 @@ class Warp(Corruption):
         return rows.replace(values=_blank(bent, rows.mask()))
 
 
+class Binarise(Corruption):
+    """Draw every number as 0 or 1, anew at every step; the reconstruction is judged by what was drawn.
+
+    x̃ ~ Bernoulli(x), for numbers in [0, 1]: grey values taken as the probability of white ("stochastic binarisation").
+    Outside training rows stay as they are; draw them once where a likelihood is to be compared.
+
+    Reference:
+        On the Quantitative Analysis of Deep Belief Networks. R. Salakhutdinov, I. Murray, 2008.
+        https://doi.org/10.1145/1390156.1390266
+
+    ```python
+    corruptions.Binarise()(rows, layout)
+    ```
+    """
+
+    judged: ClassVar[bool] = True
+
+    def __call__(self, rows: Rows, layout: Layout) -> Rows:
+        """The rows drawn; categories and blanks stay as they are."""
+        drawn = (torch.rand_like(rows.values) < rows.values).to(rows.values.dtype)
+        category = _categories(layout, rows.values)
+        if category is not None:
+            drawn = torch.where(category, rows.values, drawn)
+        return rows.replace(values=_blank(drawn, rows.mask()))
+
+
 class Chain(Corruption):
     """Several corruptions, one after the other.
 
@@ -229,6 +263,13 @@ class Chain(Corruption):
         for part in self.parts:
             rows = part(rows, layout)
         return rows
+
+    def pair(self, rows: Rows, layout: Layout) -> tuple[Rows, Rows]:
+        """The same; judged are the rows as the first parts leave them, for as long as these are judged."""
+        seen = rows
+        for part in self.parts:
+            rows, seen = part.pair(rows, layout) if seen is rows else (rows, part(seen, layout))
+        return rows, seen
 
 
 def _categories(layout: Layout, values: Tensor) -> Tensor | None:

@@ -92,6 +92,15 @@ def test_a_plain_model_can_generate_and_be_evaluated(table_run, csv, tmp_path):
     well("evaluate", table_run, csv, "--by", "colour")
 
 
+def test_the_prior_is_judged_without_groups(table_run, csv, saved, orders):
+    told = well("evaluate", table_run, csv)
+    assert "nats per row" in told.out
+    found = well("evaluate", table_run, csv, "--json").json
+    assert found["least"]["low"] <= found["least"]["value"]
+    assert found["sentence"][:20] in told.out
+    assert "--by COLUMN" in refused("evaluate", saved[0], orders)
+
+
 def test_refusals(saved, orders, tmp_path):
     folder, out = saved[0], tmp_path / "x.parquet"
     assert "'priec'" in refused("generate", folder, "--where", "priec > 1", "--out", out)

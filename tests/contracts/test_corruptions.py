@@ -9,13 +9,14 @@ from torch.func import vmap
 from narrows import corruptions
 from narrows._part import Part
 from narrows._types import Layout, Rows
-from narrows.corruptions import Chain, Corruption, Gaussian, Masking, RowSwap, SaltAndPepper, Warp
+from narrows.corruptions import Binarise, Chain, Corruption, Gaussian, Masking, RowSwap, SaltAndPepper, Warp
 
 PARTS = [
     Gaussian(scale=0.5),
     Masking(fraction=0.3),
     SaltAndPepper(fraction=0.3),
     RowSwap(fraction=0.3),
+    Binarise(),
     Chain((Gaussian(0.1), RowSwap(0.2), SaltAndPepper(0.2), Masking(0.2))),
     Chain(),
     Warp(scale=0.1),
@@ -157,7 +158,7 @@ def test_plain_json_and_repr_round_trip(part):
 
 @parts
 def test_no_damage_at_strength_zero(part):
-    if isinstance(part, Chain):
+    if isinstance(part, (Binarise, Chain)):  # black and white are drawn as they are, which a test of its own shows
         part = Chain()
     else:
         (name,) = part.get_params()
@@ -166,3 +167,12 @@ def test_no_damage_at_strength_zero(part):
         result = part(rows, layout)
         assert torch.equal(result.values, rows.values)
         assert result.observed is None or bool(result.observed.all()) or torch.equal(result.observed, rows.observed)
+
+
+@parts
+def test_the_encoder_sees_the_damage_and_the_judge_the_whole_row_or_the_same(part):
+    torch.manual_seed(0)
+    judged, seen = part.pair(image(), IMAGE)
+    torch.manual_seed(0)
+    assert equal(seen, part(image(), IMAGE))
+    assert equal(judged, seen if part.judged else image())

@@ -21,6 +21,7 @@ import narrows
 from narrows import Training, bottlenecks, likelihoods, networks, objectives, penalties, priors
 from narrows.errors import InvalidData, InvalidParameter, NarrowsError
 from narrows.estimators import BaseAutoencoder
+from narrows.estimators._files import estimators
 
 ESTIMATORS = [
     narrows.Autoencoder,
@@ -32,16 +33,22 @@ ESTIMATORS = [
     narrows.WassersteinAutoencoder,
     narrows.AdversarialAutoencoder,
     narrows.GroupedAutoencoder,
+    narrows.LatentDiffusion,
 ]
 
 
-@parametrize_with_checks([kind(training=Training(epochs=2)) for kind in ESTIMATORS])
+GENERATORS = [narrows.GAN, narrows.MomentMatching, narrows.Flow, narrows.Boltzmann]
+
+
+@parametrize_with_checks([kind(training=Training(epochs=2)) for kind in [*ESTIMATORS, *GENERATORS]])
 def test_scikit_learns_contract(estimator, check):
     check(estimator)
 
 
 def test_every_estimator_is_listed():
-    assert {c for c in BaseAutoencoder.__subclasses__() if c.__module__.startswith("narrows")} == set(ESTIMATORS)
+    own = {kind for kind in estimators().values() if kind.__module__.startswith("narrows")}
+    assert own == {*ESTIMATORS, *GENERATORS}
+    assert set(ESTIMATORS) == {kind for kind in own if issubclass(kind, BaseAutoencoder)}
 
 
 def curved(n: int = 400, seed: int = 0) -> np.ndarray:

@@ -175,6 +175,11 @@ class TestLabels:
         with pytest.raises(InvalidData, match=words):
             Labels.of(given, 4)
 
+    def test_a_column_of_the_same_name(self):
+        table, labels = rows(60)
+        with pytest.raises(InvalidData, match="column 'label' of its own"):
+            narrows.Autoencoder(2, training=QUICK).fit(table.assign(label=1.5 * table["a"]), labels=labels)
+
     def test_a_bad_label_leaves_a_model_as_it_was(self):
         table, labels = rows(60)
         model = narrows.Autoencoder(2, training=QUICK, random_state=0)

@@ -170,6 +170,13 @@ def test_without_held_out_rows_nothing_claims_to_be(model, tmp_path):
     assert "120 training rows" in text
 
 
+def test_the_page_says_whether_the_prior_fits(model, tmp_path):
+    run = report.write_run(model, tmp_path, data())
+    assert run.gap.rows == 120
+    assert run.gap.sentence() in " ".join(Page((tmp_path / "report.html").read_text("utf-8")).words)
+    assert "prior" in report.run.metrics_of(run)
+
+
 def test_images_from_files_are_shown_as_the_model_sees_them(tmp_path):
     from PIL import Image
 

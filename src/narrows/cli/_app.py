@@ -508,12 +508,21 @@ def detect(
 def evaluate(
     model: Model,
     source: Source,
-    by: Annotated[str, typer.Option(metavar="COLUMN", help="The column that makes the groups.", show_default=False)],
+    by: Annotated[
+        str | None,
+        typer.Option(
+            metavar="COLUMN", help="The column that makes groups; without it, the prior is judged.", show_default=False
+        ),
+    ] = None,
     sql: Sql = None,
     seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Equal seeds give equal numbers.")] = 0,
     json: Json = False,
 ) -> None:
-    """Say how well each group of rows is modelled, how often it is called strange, and its share of samples."""
+    """Say how well each group of rows is modelled (--by), or how well the prior fits the codes of rows.
+
+    With --by: each group's error, how often it is called strange, and its share of samples. Without: how far what is
+    drawn from the prior is from the codes that these rows have, in nats. Give rows that were held out of training.
+    """
     from narrows.cli import _evaluate
 
     _evaluate.evaluate(model, source, by, sql, seed, Output(json))

@@ -1,4 +1,4 @@
-"""``narrows evaluate``: fairness of the fit."""
+"""``narrows evaluate``: fairness of the fit, and how well the prior fits the codes."""
 
 from __future__ import annotations
 
@@ -13,14 +13,38 @@ SAMPLED = 10_000  # rows made up to compare groups' shares
 STRANGEST = 0.05  # share of all rows that counts as strange where there is no detector to say
 
 
-def evaluate(model: str, source: str, by: str, sql: str | None, seed: int, output: Output) -> None:
-    """Error, anomaly rate and share of samples per group of a column."""
+def evaluate(model: str, source: str, by: str | None, sql: str | None, seed: int, output: Output) -> None:
+    """Error, anomaly rate and share of samples per group of a column; without one, the gap between prior and codes."""
     from narrows.data import open_source
-    from narrows.estimators import AnomalyDetector, load
-    from narrows.evaluate import columns, group_report
+    from narrows.estimators import load
 
     found = load(model)
     data = open_source(source, sql=sql).data
+    if by is None:
+        _prior(found, data, seed, output)
+    else:
+        _groups(found, data, by, seed, output)
+
+
+def _prior(found: Any, data: Any, seed: int, output: Output) -> None:
+    from narrows.estimators import BaseAutoencoder
+
+    if not isinstance(found, BaseAutoencoder):
+        raise InvalidParameter(
+            f"a {type(found).__name__} has no prior over codes to judge: give an autoencoder, or --by COLUMN"
+        )
+    gap = found.prior_gap(data, random_state=seed)
+    bounds = [("at least", gap.least), *([] if gap.most is None else [("at most", gap.most)])]
+    rows = [(name, f"{b.value:.2f}", f"{b.low:.2f}", f"{b.high:.2f}") for name, b in bounds]
+    output.table(["prior misses the codes by", "nats per row", "95 % from", "to"], rows, right=(1, 2, 3))
+    output.points([gap.sentence()])
+    output.result(gap.to_dict())
+
+
+def _groups(found: Any, data: Any, by: str, seed: int, output: Output) -> None:
+    from narrows.estimators import AnomalyDetector
+    from narrows.evaluate import columns, group_report
+
     cells = columns(data).cells
     if by not in cells:
         raise InvalidParameter(f"--by {by!r}: there is no such column; there are {', '.join(map(repr, cells))}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,6 +21,12 @@ MODELS: dict[str, tuple[str, ...]] = {
     "quantised": ("QuantisedAutoencoder", "vq"),
     "wasserstein": ("WassersteinAutoencoder", "wae"),
     "adversarial": ("AdversarialAutoencoder", "aae"),
+    "diffusion": ("Diffusion",),
+    "latent-diffusion": ("LatentDiffusion",),
+    "gan": ("GAN",),
+    "flow": ("Flow",),
+    "boltzmann": ("Boltzmann", "rbm"),
+    "moment-matching": ("MomentMatching", "mmd"),
 }
 
 
@@ -214,5 +221,20 @@ def _with_set(model: Any, words: Sequence[str]) -> Any:
         name, equals, value = word.partition("=")
         if not equals:
             raise InvalidParameter(f"--set {word!r} sets nothing: write --set name=value, such as --set beta=4")
-        params[name.strip().replace("-", "_")] = literal(value.strip())
+        name = name.strip().replace("-", "_")
+        room = _room(type(model), name)
+        params[name] = literal(value.strip()) if room is None else room.parse(value.strip())
     return model.set_params(**params) if params else model
+
+
+def _room(kind: Any, name: str) -> Any:
+    """The kind of part that a parameter is, where it is one that is chosen by name."""
+    import typing
+
+    from narrows._part import Part
+
+    hint = typing.get_type_hints(kind.__init__).get(name)
+    for one in typing.get_args(hint) or (hint,):
+        if isinstance(one, type) and issubclass(one, Part) and one is not Part and inspect.isabstract(one):
+            return one
+    return None

@@ -10,9 +10,14 @@ from narrows.estimators.autoencoder import (
     SparseAutoencoder,
     VariationalAutoencoder,
 )
+from narrows.estimators.boltzmann import Boltzmann
 from narrows.estimators.detector import AnomalyDetector
+from narrows.estimators.diffusion import Diffusion, LatentDiffusion
 from narrows.estimators.ensemble import Ensemble
+from narrows.estimators.flow import Flow
+from narrows.estimators.gan import GAN, MomentMatching
 from narrows.estimators.grouped import GroupedAutoencoder
+from narrows.estimators.hub import TextToImage
 from narrows.estimators.imputer import Imputer
 from narrows.estimators.matching import AdversarialAutoencoder, WassersteinAutoencoder
 from narrows.estimators.quantised import QuantisedAutoencoder
@@ -20,20 +25,27 @@ from narrows.estimators.synthesizer import Synthesizer
 from narrows.estimators.translator import Translator
 
 __all__ = [
+    "GAN",
     "AdversarialAutoencoder",
     "AnomalyDetector",
     "Autoencoder",
     "BaseAutoencoder",
     "BaseModel",
+    "Boltzmann",
     "ContractiveAutoencoder",
     "DenoisingAutoencoder",
+    "Diffusion",
     "Ensemble",
+    "Flow",
     "GroupedAutoencoder",
     "Imputer",
+    "LatentDiffusion",
+    "MomentMatching",
     "NotFitted",
     "QuantisedAutoencoder",
     "SparseAutoencoder",
     "Synthesizer",
+    "TextToImage",
     "Translator",
     "VariationalAutoencoder",
     "WassersteinAutoencoder",

@@ -25,12 +25,13 @@ from narrows.estimators._conditions import sample_where
 from narrows.estimators._labels import Labels
 from narrows.estimators._shared import check_params, describe_features, draw_seed
 from narrows.estimators._streams import open_data, prepared
-from narrows.tasks._model_source import ModelSource
+from narrows.tasks._model_source import LABEL, ModelSource
 from narrows.training import History, Loop, Training
 from narrows.training.ranks import ranks_for
 from narrows.training.seeds import hash_seed, seeded
 
 WATCHED = 1000  # rows that are looked at after every epoch
+ENOUGH = 200  # held-out rows that can be watched by themselves
 LOOKED_AT = 10_000  # rows that are looked at to choose a model's parts
 
 
@@ -132,6 +133,11 @@ class BaseModel(BaseEstimator, ABC):
         known = None
         if labels is not None:
             known, index = Labels.of(labels, len(rows))
+            if LABEL in (format_.feature_names or ()):
+                raise InvalidData(
+                    f"the table has a column {LABEL!r} of its own, which conditions could not tell from the labels: "
+                    "rename it, or leave it out"
+                )
             rows = rows.replace(condition=index)
         parts = _split(rows, training, seed)
         del rows  # the parts are copies: without this, training would hold all rows twice
@@ -209,7 +215,9 @@ class BaseModel(BaseEstimator, ABC):
         validation: Rows | None,
     ) -> History:
         plan = choices.plan(module, layout)
-        watched = (train if validation is None else validation).take(slice(WATCHED))
+        # a few rows judge a loss well enough, but not whether kinds of rows are missing
+        held = validation is not None and (plan.judged or len(validation) >= ENOUGH)
+        watched = (validation if held and validation is not None else train).take(slice(WATCHED))
         device = training.resolve_device()
         loop = Loop(
             plan.root,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Self
 
 from torch import nn
@@ -95,9 +95,8 @@ class ModelChoices(ABC):
         """Numbers per code, for the model's file and card."""
         return int(module.code_size)
 
-    @classmethod
-    def restored(cls, parts: Mapping[str, Any], content: Mapping[str, Any]) -> Self:
-        """The choices of a saved model.
+    def restored(self, parts: Mapping[str, Any], content: Mapping[str, Any]) -> Self:
+        """These choices, as the saved parameters mean them, with the parts of the saved model.
 
         Args:
             parts: What ``parts`` gave.
@@ -106,12 +105,9 @@ class ModelChoices(ABC):
         Raises:
             SavedModelError: If a part is missing or does not fit.
         """
-        missing = sorted(set(cls.NEEDED) - parts.keys())
+        missing = sorted(set(self.NEEDED) - parts.keys())
         if missing:
             raise SavedModelError(f"the model lacks its {', '.join(missing)}")
-        return cls(**parts, **cls._restored_sizes(content))
-
-    @classmethod
-    def _restored_sizes(cls, content: Mapping[str, Any]) -> dict[str, Any]:
-        """The fields besides parts that a saved model says."""
-        return {"code_size": int(content["code_size"])}
+        sizes = {"code_size": int(content["code_size"])} if hasattr(self, "code_size") else {}
+        made: Any = self
+        return replace(made, **parts, **sizes)

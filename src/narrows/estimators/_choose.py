@@ -106,8 +106,7 @@ class Choices(ModelChoices):
         history.code_size = module.code_size
         history.noisy = dropout or self.corruption is not None or module.stochastic
 
-    @classmethod
-    def restored(cls, parts: Mapping[str, Any], content: Mapping[str, Any]) -> Self:
+    def restored(self, parts: Mapping[str, Any], content: Mapping[str, Any]) -> Self:
         """The choices of a saved autoencoder."""
         found = super().restored(parts, content)
         if content["code_size"] != parts["bottleneck"].size:
@@ -136,13 +135,15 @@ def resolve(choices: Chosen, layout: Layout, likelihood: Likelihood) -> Chosen:
         "code_size": size,
         "bottleneck": bottleneck,
         "likelihood": likelihood,
-        "network": choices.network or _network(layout, reasons),
+        "network": choices.network or default_network(layout, reasons),
         "objective": choices.objective or objectives.ELBO(),
         "penalties": _penalties(choices, bottleneck),
     }
     found["prior"] = choices.prior or (priors.StandardNormal() if bottleneck.stochastic else priors.Mixture())
+    found["prior"].check_model(bottleneck)
+    apart = not found["prior"].fitted_afterwards and not found["prior"].learns
     matched = any(penalty.matches_prior for penalty in found["penalties"].values())
-    if not bottleneck.stochastic and not found["prior"].fitted_afterwards and not matched:
+    if not bottleneck.stochastic and apart and not matched:
         reasons.append(f"{found['prior']!r} plays no part in training a plain code; it only says how to sample")
     found["objective"].check_model(bottleneck)
     full = replace(choices, **found, reasons=reasons)
@@ -161,7 +162,8 @@ def _code_size(choices: Choices, layout: Layout, reasons: list[str]) -> int:
     return int(size)
 
 
-def _network(layout: Layout, reasons: list[str]) -> Network:
+def default_network(layout: Layout, reasons: list[str]) -> Network:
+    """The network that suits rows, with the reason in words."""
     if len(layout.shape) == 3 and min(layout.shape[1:]) >= 16:
         reasons.append(f"convolutional network: the rows are images of {layout.shape[1]} × {layout.shape[2]} pixels")
         return networks.Conv()

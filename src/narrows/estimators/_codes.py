@@ -19,10 +19,16 @@ from narrows.data.row_stream import RowStream
 from narrows.errors import InvalidData, InvalidParameter
 from narrows.estimators._base import BaseModel
 from narrows.estimators._choose import Choices, default_parts
+from narrows.estimators._shared import draw_seed
 from narrows.estimators._streams import streamed
+from narrows.evaluate import PriorGap
+from narrows.models import fit_prior
 from narrows.models.autoencoder import AutoencoderModule
+from narrows.training import Training
+from narrows.training.seeds import hash_seed, seeded
 
-PRIOR_ROWS = 20_000  # rows whose codes a prior is fitted to
+GAP_ROWS = 2_000  # rows whose codes a prior is judged by
+PRIOR_ROWS = 100_000  # rows whose codes a prior is fitted to
 
 
 class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseModel):
@@ -43,7 +49,7 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseMod
 
     def _finish(self, module: Any, train: Rows | RowStream, seed: int) -> None:
         if module.fitted_prior:
-            _fit_prior(module, train, seed)
+            _fit_prior(module, train, seed, self._training())
 
     def _describe(self) -> None:
         """Set what scikit-learn wants to know of a fitted model."""
@@ -132,6 +138,43 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseMod
         """
         return float(self.score_samples(X).mean())
 
+    def log_marginal(self, X: Any, samples: int = 5000, random_state: int = 0) -> np.ndarray:
+        """Log p(x) of every row, estimated by importance sampling: the number that likelihoods are compared by.
+
+        Args:
+            X: n rows, as in ``fit``.
+            samples: Draws from q(z|x) per row. The estimate is too low on average, by less the more there are.
+            random_state: Whole number; equal ones give equal results.
+
+        Returns:
+            ``(n,)`` in nats, over observed values in scaled units.
+
+        Raises:
+            InvalidParameter: If the code is not random, so that there is nothing to draw from.
+        """
+        rows = self._rows(X)
+        if not self.module_.stochastic:
+            raise InvalidParameter(
+                f"log_marginal: codes of {self.choices_.bottleneck!r} are not random, so p(x) cannot be estimated: use "
+                "bottleneck=Gaussian(), or score_samples for log p(x|z)"
+            )
+        if not isinstance(samples, Integral) or samples < 1:
+            raise InvalidParameter(f"log_marginal(samples={samples!r}): give a whole number of at least 1")
+        return tasks.log_marginal(self.module_, rows, int(samples), draw_seed(random_state)).numpy()
+
+    def prior_gap(self, X: Any, random_state: int = 0) -> PriorGap:
+        """How far the prior is from the codes of rows: what samples lose by it.
+
+        Args:
+            X: n rows that were held out of training, 20 or more; of more than 2,000 the first 2,000 are taken.
+            random_state: Whole number; equal ones give equal results.
+
+        Returns:
+            Bounds of KL(q(z) ‖ p(z)) in nats, and a sentence; see `narrows.evaluate.prior_gap`.
+        """
+        rows = self._rows(X).take(slice(GAP_ROWS))
+        return tasks.gap(self.module_, rows, draw_seed(random_state))
+
     def interpolate(self, a: Any, b: Any, steps: int = 8) -> list[Any]:
         """Rows on the way from one set of rows to another, on straight lines between their codes.
 
@@ -181,6 +224,8 @@ def _dtype(X: Any) -> Any:
     return dtype if dtype in (np.float64, np.float32) else np.float32
 
 
-def _fit_prior(module: AutoencoderModule, rows: Rows | RowStream, seed: int) -> None:
-    codes = tasks.encode(module, rows.take(slice(PRIOR_ROWS)))
-    module.prior.fit_codes(codes.double().numpy(), seed)  # type: ignore[operator]
+def _fit_prior(module: AutoencoderModule, rows: Rows | RowStream, seed: int, training: Training) -> None:
+    some = rows.take(slice(PRIOR_ROWS))
+    with seeded(hash_seed(seed, 11)):
+        codes = tasks.posterior_draws(module.eval(), some)
+    fit_prior(module.prior, codes, seed, training, some.condition)

@@ -147,7 +147,7 @@ def rebuild_model(content: Mapping[str, Any], state: dict[str, Tensor], device: 
         raise SavedModelError(f"unknown estimator {content['estimator']!r}; known: {', '.join(sorted(kinds))}")
     model = kind(**{name: decode(value) for name, value in content["params"].items()})
     parts = {name: Part.from_config(config) for name, config in content["parts"].items()}
-    choices = type(model.choices()).restored(parts, content)
+    choices = model.choices().restored(parts, content)
     labels = Labels.from_config(content["labels"]) if "labels" in content else None
     format_ = format_from_config(content["format"])
     module = initial_module(choices, layout_of(format_, labels), content["seed"])

@@ -34,7 +34,7 @@ class Autoencoder(BaseAutoencoder):
         penalties: Further terms of the objective (`narrows.penalties`); None: the KL divergence when the bottleneck
             is stochastic, else nothing.
         prior: What codes look like (`narrows.priors`); None: standard normal when the bottleneck is stochastic, else a
-            mixture fitted to the codes afterwards.
+            mixture fitted to the codes afterwards, as every prior is then that learns.
         objective: What is minimised (`narrows.objectives`).
         format: How raw data becomes rows (`narrows.data`).
         training: Settings of the loop.
@@ -268,7 +268,8 @@ class VariationalAutoencoder(BaseAutoencoder):
         warmup: Epochs over which β grows from 0.
         free_bits: Nats per code unit that cost nothing.
         covariance: ``"diagonal"`` or ``"full"`` covariance of the posterior.
-        prior: What codes look like; a mixture is fitted to the codes after training.
+        prior: What codes look like (`narrows.priors`): learnt with the model, or fitted to the codes afterwards; None:
+            standard normal.
         network: Makes encoder and decoder.
         likelihood: What the reconstruction is judged by.
         format: How raw data becomes rows.

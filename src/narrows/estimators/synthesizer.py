@@ -25,7 +25,7 @@ from narrows.estimators._codes import BaseAutoencoder
 from narrows.estimators._conditions import categories_of, read, wanted
 from narrows.estimators._shared import describe_features, draw_seed
 from narrows.estimators.autoencoder import VariationalAutoencoder
-from narrows.tasks.generate import MarginSource, PlainSource, Source, fit_prior, generate, generate_where
+from narrows.tasks.generate import MarginSource, PlainSource, Source, generate, generate_where
 from narrows.training import Training
 
 CODE = 16  # numbers per code of the default model, at most
@@ -129,8 +129,6 @@ class Synthesizer(BaseEstimator):
         if not view.num_columns:
             raise InvalidData("every column holds one value only: there is nothing to learn from")
         model = self._model(view, seed).fit(view)
-        if model.module_.fitted_prior:
-            fit_prior(model.module_, model.format_.to_rows(view), seed)
         source = MarginSource(model.module_, margins, _places(view.column_names), {}, {}, int(self.steps))
         source = source.calibrated(_shares(view), seed)
         self.model_, self.margins_ = model, margins
@@ -200,7 +198,7 @@ class Synthesizer(BaseEstimator):
         if not isinstance(n, Integral) or isinstance(n, bool) or n < 1:
             raise InvalidParameter(f"sample({n!r}): n must be a whole number of at least 1")
         seed = draw_seed(random_state)
-        condition = None if where is None else read(where, self._source(), self._categories())
+        condition = None if where is None else self._condition(where)
         source = self._source()
         if balance is not None:
             return source.close(self._balanced(source, int(n), seed, condition, where, balance))
@@ -226,6 +224,9 @@ class Synthesizer(BaseEstimator):
         parts = generate_where(source, asked, seed)
         order = pa.array(np.random.default_rng(seed).permutation(n))
         return [pa.concat_arrays(_same(column)).take(order) for column in zip(*parts, strict=True)]
+
+    def _condition(self, where: Any) -> Condition:
+        return read(where, self._source(), self._categories())
 
     def _categories(self) -> dict[str, list[str]]:
         return categories_of(self.model_.format_ if self.margins_ is None else self.margins_.format)

@@ -8,6 +8,8 @@ from narrows.evaluate.codes import CodeHealth, CodeMap, active_units, code_healt
 from narrows.evaluate.copying import Copying, copying
 from narrows.evaluate.disentangling import DCI, dci, mutual_information, mutual_information_gap
 from narrows.evaluate.elbow import Bend, Elbow
+from narrows.evaluate.fidelity import Fidelity, fidelity
+from narrows.evaluate.gap import PriorGap, prior_gap
 from narrows.evaluate.groups import Group, GroupReport, group_report
 from narrows.evaluate.intervals import Estimate, bootstrap
 from narrows.evaluate.learners import detection, utility
@@ -26,8 +28,10 @@ __all__ = [
     "Copying",
     "Elbow",
     "Estimate",
+    "Fidelity",
     "Group",
     "GroupReport",
+    "PriorGap",
     "Result",
     "Support",
     "SynthesisReport",
@@ -43,10 +47,12 @@ __all__ = [
     "dci",
     "detection",
     "explained_variance",
+    "fidelity",
     "group_report",
     "mutual_information",
     "mutual_information_gap",
     "pair_trends",
+    "prior_gap",
     "psnr",
     "r2",
     "row_errors",

@@ -1,6 +1,7 @@
 """Models: modules that combine parts."""
 
 from narrows.models.autoencoder import AutoencoderModule
+from narrows.models.codes import fit_prior
 from narrows.models.continuous import ContinuousModule
 from narrows.models.denoiser import DenoiserModule, DenoiseStep
 from narrows.models.filled import Filling
@@ -18,4 +19,5 @@ __all__ = [
     "StackedModule",
     "StackedStep",
     "TranslatorModule",
+    "fit_prior",
 ]

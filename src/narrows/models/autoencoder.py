@@ -8,6 +8,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
+from narrows._normal import FullNormal, Normal
 from narrows._types import Code, Distribution, Layout, Pass, Rows
 from narrows.bottlenecks import Bottleneck, BottleneckModule, GroupedModule, QuantisingModule
 from narrows.likelihoods import Likelihood
@@ -38,14 +39,18 @@ class AutoencoderModule(nn.Module):
         self.layout = layout
         self.code_size = bottleneck.size
         self.stochastic = bottleneck.stochastic
-        self.fitted_prior = prior.fitted_afterwards
+        self.fitted_prior = prior.fitted_afterwards or (prior.learns and not bottleneck.stochastic)
         self.stem = StemModule(layout)
         self.bottleneck_width = bottleneck.width()
         self.encoder = network.encoder(self.stem.shape, self.bottleneck_width)
         self.bottleneck: BottleneckModule = bottleneck.build()
         self.decoder = network.decoder(bottleneck.size, likelihood.theta_shape(layout))
         self.likelihood = likelihood.build(layout)
-        self.prior = prior.build(bottleneck.size)
+        self.prior = prior.build(bottleneck.size, self.stem.shape, layout.classes)
+        self.prior.encode = self._posterior
+        if self.fitted_prior:
+            self.prior.requires_grad_(False)  # until it is fitted
+            self.prior.afterwards = True
 
     def encode(self, rows: Rows) -> Tensor:
         """The mean code of every row, ``(B, L)``, without noise."""
@@ -94,7 +99,7 @@ class AutoencoderModule(nn.Module):
     @property
     def conditional(self) -> bool:
         """Whether rows of one class can be asked for: so where the prior knows of classes."""
-        return bool(getattr(self.prior, "conditional", False))
+        return self.prior.conditional
 
     def generate(self, z: Tensor, condition: Tensor | None = None) -> Tensor:
         """The rows of codes ``(B, L)``, in scaled units: images as means of p(x|z), others as draws."""
@@ -111,6 +116,10 @@ class AutoencoderModule(nn.Module):
             return self.bottleneck.grouped(phi, rows.group, samples)
         code: Code = self.bottleneck(phi, samples=samples)
         return code
+
+    def _posterior(self, inputs: Tensor) -> Normal | FullNormal:
+        with evaluation(self.encoder), evaluation(self.bottleneck):
+            return self.bottleneck(self.encoder(inputs)).posterior
 
     def _mean(self, inputs: Tensor) -> Tensor:
         with evaluation(self.encoder):

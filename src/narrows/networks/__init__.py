@@ -1,7 +1,7 @@
 """Networks: the only rooms tied to an input's shape.
 
 `Dense`, `Residual`, `Conv` and `Grid` are recipes for an encoder, a decoder and a map from rows to rows; `Asymmetric`
-pairs two of them; `StemModule` turns rows into what they eat.
+pairs two of them; `UNet` is a map only, for diffusion; `StemModule` turns rows into what they eat.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from narrows.networks.dense import Dense, default_widths
 from narrows.networks.grid import Grid
 from narrows.networks.residual import Residual
 from narrows.networks.stem import StemModule
+from narrows.networks.unet import UNet
 
 __all__ = [
     "Asymmetric",
@@ -21,6 +22,7 @@ __all__ = [
     "Network",
     "Residual",
     "StemModule",
+    "UNet",
     "default_channels",
     "default_widths",
 ]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from typing import Any
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from narrows._part import Part, check_value, nested_params
 
@@ -63,6 +65,35 @@ class Network(Part, ABC, room="networks", abstract=True):
             InvalidParameter: If this network cannot take or make rows of these shapes.
         """
 
+    def conditioned(self, shape: tuple[int, ...], width: int) -> nn.Module:
+        """A map from rows to rows of the same shape that is told something: ``(n, *shape), (n, width) -> (n, *shape)``.
+
+        Args:
+            shape: Shape of one row.
+            width: How many numbers it is told with every row.
+
+        Returns:
+            A freshly initialised module. Here the numbers come beside those of the row; a network that knows a better
+            way says so.
+
+        Raises:
+            InvalidParameter: If this network cannot be told anything.
+        """
+        return BesideModule(self.map((math.prod(shape) + width,), shape))
+
+
+class BesideModule(nn.Module):
+    """A map that sees what it is told beside the row."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, x: Tensor, told: Tensor) -> Tensor:
+        """``(n, *shape), (n, width) -> (n, *shape)``."""
+        out: Tensor = self.network(torch.cat([x.flatten(1), told], dim=1))
+        return out
+
 
 class Asymmetric(Network):
     """One network narrows, another widens.
@@ -108,3 +139,7 @@ class Asymmetric(Network):
     def map(self, shape: tuple[int, ...], shape_out: tuple[int, ...]) -> nn.Module:
         """The first network's map: ``(…, *shape) -> (…, *shape_out)``."""
         return self.__dict__["_narrowing"].map(shape, shape_out)
+
+    def conditioned(self, shape: tuple[int, ...], width: int) -> nn.Module:
+        """The first network's: ``(n, *shape), (n, width) -> (n, *shape)``."""
+        return self.__dict__["_narrowing"].conditioned(shape, width)

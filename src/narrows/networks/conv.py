@@ -116,6 +116,14 @@ class Conv(Network):
         trunk, seed = self._down(shape)
         return ConvMapModule(trunk, self._up(seed[0], shape_out))
 
+    def conditioned(self, shape: tuple[int, ...], width: int) -> nn.Module:
+        """Not possible.
+
+        Raises:
+            InvalidParameter: Always: these convolutions have no place for what is no image.
+        """
+        raise InvalidParameter(f"{self!r} cannot be told anything beside an image: use networks.UNet()")
+
     def _dense(self) -> Dense:
         return Dense(self.dense, self.activation, self.dropout, self.normalisation)
 

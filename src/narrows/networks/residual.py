@@ -51,23 +51,32 @@ class Residual(Network):
         """The layers once: ``(…, *shape) -> (…, *shape_out)``."""
         return ResidualModule(shape, shape_out, self)
 
+    def conditioned(self, shape: tuple[int, ...], width: int) -> nn.Module:
+        """The layers once, each told the same: ``(n, *shape), (n, width) -> (n, *shape)``."""
+        return ResidualModule(shape, shape, self, told=width)
+
 
 class ResidualModule(nn.Module):
-    """Layers with shortcuts on flattened rows: ``(…, *shape) -> (…, *shape_out)``."""
+    """Layers with shortcuts on flattened rows: ``(…, *shape) -> (…, *shape_out)``.
 
-    def __init__(self, shape: tuple[int, ...], shape_out: tuple[int, ...], part: Residual) -> None:
+    With ``told``, every layer also sees as many numbers of each row.
+    """
+
+    def __init__(self, shape: tuple[int, ...], shape_out: tuple[int, ...], part: Residual, told: int = 0) -> None:
         super().__init__()
         self.shape, self.shape_out = tuple(shape), tuple(shape_out)
         self.dropout = part.dropout
         self.first = linear(math.prod(shape), part.width, "linear")
         self.layers = nn.ModuleList([linear(part.width, part.width, part.activation) for _ in range(part.depth)])
+        self.told = nn.ModuleList([linear(told, part.width, "linear") for _ in range(part.depth if told else 0)])
         self.activation = activation_module(part.activation)
         self.last = linear(part.width, math.prod(shape_out), "linear")
 
-    def forward(self, x: Tensor) -> Tensor:
-        """``(…, *shape) -> (…, *shape_out)``."""
+    def forward(self, x: Tensor, told: Tensor | None = None) -> Tensor:
+        """``(…, *shape) -> (…, *shape_out)``, with ``told`` ``(…, width)``."""
         lead = x.shape[: x.ndim - len(self.shape)]
-        h = self.first(x.reshape(*lead, -1))
-        for layer in self.layers:
-            h = h + layer(F.dropout(self.activation(h), self.dropout, self.training))
+        h = self.first(x.reshape(*lead, math.prod(self.shape)))
+        for number, layer in enumerate(self.layers):
+            seen = h if told is None else h + self.told[number](told)
+            h = h + layer(F.dropout(self.activation(seen), self.dropout, self.training))
         return self.last(self.activation(h)).reshape(*lead, *self.shape_out)

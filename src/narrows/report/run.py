@@ -14,7 +14,7 @@ import numpy as np
 from narrows import files, plots
 from narrows.data.split import count, take
 from narrows.errors import NarrowsError
-from narrows.evaluate import Comparison, Elbow, compare
+from narrows.evaluate import Comparison, Elbow, PriorGap, compare
 from narrows.plots._style import DPI, some
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 COMPARED = 10_000  # held-out rows that are compared, at most
 FITTED = 20_000  # rows that PCA is fitted to, at most: its directions have long settled by then
 MAPPED = 4_000  # rows on the code map
+JUDGED, FEWEST = 1_000, 100  # rows that the prior is judged by, at most and at least
 MADE_UP = 2_000  # rows of a table that are sampled for the histograms
 
 
@@ -57,6 +58,7 @@ class Run:
         diagnosis: What a teacher would say of the loss curve.
         drawings: The figures.
         problems: What could not be made, and why.
+        gap: How far the prior is from the codes; None if the model has no codes, or the rows are too few to say.
     """
 
     folder: Path
@@ -68,6 +70,7 @@ class Run:
     diagnosis: list[str] = field(default_factory=list)
     drawings: list[Drawing] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
+    gap: PriorGap | None = None
 
     @property
     def sentence(self) -> str:
@@ -141,19 +144,21 @@ def write_run(
     if elbow is not None:
         _bend(run, elbow)
     _draw(run, model, train, test, labels, test_labels, label_name)
+    _judge_prior(run, model, seen)
     model.save(target, metrics=metrics_of(run))
     from narrows.report.page import write_page
 
-    said = [] if elbow is None else elbow.sentences()
+    said = [*([] if elbow is None else elbow.sentences()), *([] if run.gap is None else [run.gap.sentence()])]
     write_page(run, model, [*notes, *said], {**_facts(model, train, test), **(facts or {})})
     return run
 
 
 def metrics_of(run: Run) -> dict[str, Any]:
     """The numbers that are kept with the model."""
+    found: dict[str, Any] = {} if run.gap is None else {"prior": run.gap.sentence()}
     if run.comparison is None:
-        return {}
-    found: dict[str, Any] = {"comparison": run.sentence}
+        return found
+    found["comparison"] = run.sentence
     for row in run.comparison.rows:
         who = row.name.replace(" ", "_")
         for measure in ("squared_error", "accuracy"):
@@ -174,6 +179,14 @@ def _compare(run: Run, model: Any, train: Any, seen: Any) -> None:
         files.write_json(run.folder / "comparison.json", _finite(content))
 
     _attempt(run, "the comparison with PCA", make)
+
+
+def _judge_prior(run: Run, model: Any, seen: Any) -> None:
+    def make() -> None:
+        run.gap = model.prior_gap(take(seen, some(JUDGED, count(seen))))
+
+    if hasattr(model, "prior_gap") and count(seen) >= FEWEST:
+        _attempt(run, "the gap between prior and codes", make)
 
 
 def _finite(value: Any) -> Any:

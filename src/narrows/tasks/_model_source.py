@@ -95,7 +95,8 @@ class ModelSource(Source):
         def run(part: Rows) -> Tensor:
             return self.module.generate(part.values, part.condition).flatten(1)
 
-        values = in_chunks(run, codes, chunk_size(self.module.layout), self._device)
+        size = getattr(self.module, "chunk", None) or chunk_size(self.module.layout)
+        values = in_chunks(run, codes, size, self._device)
         return torch.cat([values, z[:, -1:].to(values.dtype)], dim=1) if self.labelled else values
 
     @property

@@ -28,6 +28,29 @@ def encode(module: AutoencoderModule, rows: Rows) -> Tensor:
     return in_chunks(module.encode, rows, chunk_size(module.layout), _device(module))
 
 
+def posterior_draws(module: AutoencoderModule, rows: Rows) -> Tensor:
+    """One draw from q(z|x) per row; from torch's global generator.
+
+    A prior has to look like the codes that the decoder was trained on, and these are draws: their means lie closer
+    together, and a prior fitted to means makes rows that vary too little.
+
+    Args:
+        module: A trained model, in evaluation mode.
+        rows: B rows.
+
+    Returns:
+        ``(B, L)``; the codes themselves where the model draws none.
+    """
+    size, parts = chunk_size(module.layout), []
+    with torch.no_grad():
+        for start in range(0, len(rows), size):
+            part = rows.take(slice(start, start + size)).to(_device(module))
+            phi = module.encoder(module.stem(part))
+            z = module.bottleneck(phi, samples=1).z[0] if module.stochastic else module.bottleneck.mean(phi)
+            parts.append(z.cpu())
+    return torch.cat(parts)
+
+
 def decode(module: AutoencoderModule, codes: Tensor) -> Tensor:
     """The expected row of every code.
 

@@ -1,4 +1,4 @@
-"""Generate rows of a table: a prior fitted to draws of the codes, rows drawn from it, rows that meet a condition."""
+"""Generate rows of a table: rows drawn from a model, and rows that meet a condition."""
 
 from __future__ import annotations
 
@@ -12,11 +12,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from narrows._types import Rows
 from narrows.errors import InvalidData
-from narrows.models import AutoencoderModule
-from narrows.tasks._sources import BATCH, MOST, MarginSource, PlainSource, Source
-from narrows.tasks.inference import chunk_size
+from narrows.tasks._sources import BATCH, MarginSource, PlainSource, Source
 from narrows.training.seeds import hash_seed, seeded
 
 __all__ = [
@@ -24,54 +21,13 @@ __all__ = [
     "PlainSource",
     "Source",
     "Wanted",
-    "fit_prior",
     "generate",
     "generate_where",
-    "posterior_draws",
 ]
 
 TRIED = 500_000  # rows drawn at most in search of those that meet a condition
 ROUNDS = 10
 SIZES = (1.0, 0.5, 0.2)  # of a walk's steps: no one size suits all conditions
-
-
-def posterior_draws(module: AutoencoderModule, rows: Rows) -> Tensor:
-    """One draw from q(z|x) per row; from torch's global generator.
-
-    A prior has to look like the codes that the decoder was trained on, and these are draws: their means lie closer
-    together, and a prior fitted to means makes rows that vary too little.
-
-    Args:
-        module: A trained model, in evaluation mode.
-        rows: B rows.
-
-    Returns:
-        ``(B, L)``; the codes themselves where the model draws none.
-    """
-    size, parts = chunk_size(module.layout), []
-    device = next(module.parameters()).device
-    with torch.no_grad():
-        for start in range(0, len(rows), size):
-            part = rows.take(slice(start, start + size)).to(device)
-            phi = module.encoder(module.stem(part))
-            z = module.bottleneck(phi, samples=1).z[0] if module.stochastic else module.bottleneck.mean(phi)
-            parts.append(z.cpu())
-    return torch.cat(parts)
-
-
-def fit_prior(module: AutoencoderModule, rows: Rows, seed: int) -> None:
-    """Fit the model's prior to draws of the codes, at most 20,000.
-
-    Args:
-        module: A trained model whose prior is fitted afterwards.
-        rows: Training rows.
-        seed: For the draws and the fit; the caller's generators are left as they were.
-    """
-    with seeded(hash_seed(seed, 11)):
-        if len(rows) > MOST:
-            rows = rows.take(torch.randperm(len(rows))[:MOST])
-        codes = posterior_draws(module, rows)
-    module.prior.fit_codes(codes.double().numpy(), seed)  # type: ignore[operator]
 
 
 def generate(source: Source, n: int, seed: int) -> list[Any]:
@@ -169,11 +125,12 @@ class Drawn:
 
 
 def _sizes(n: int, most: int) -> Iterator[int]:
-    size, left = max(1024, min(2 * n, BATCH)), max(most, n)
+    # at first no more than are wanted, since drawing may be slow and conditions on a class alone are met at once
+    size, left = min(n, BATCH), max(most, n)
     while left > 0:
         yield min(size, left)
         left -= size
-        size = min(2 * size, 4 * BATCH)
+        size = min(4 * size, 4 * BATCH)
 
 
 def _complete(source: Source, wanted: Wanted, kept: list[Drawn], tried: int, seed: int) -> Drawn:

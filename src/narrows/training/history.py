@@ -27,6 +27,7 @@ class History:
         events: Rollbacks and the like, in words.
         noisy: Whether training sees noise, dropout or corruption that validation does not.
         code_size: How many numbers the code has, None when there is no code.
+        falling: Whether a loss that falls means that something is learnt; not so in a game of several players.
     """
 
     rows: list[dict[str, float]] = field(default_factory=list)
@@ -35,6 +36,7 @@ class History:
     events: list[str] = field(default_factory=list)
     noisy: bool = False
     code_size: int | None = None
+    falling: bool = True
 
     @property
     def columns(self) -> list[str]:
@@ -108,8 +110,14 @@ class Diagnosis:
         """Everything worth saying; at least one sentence."""
         if not self.history.rows:
             return ["No epoch was trained, so there is nothing to say."]
+        if not self.history.falling:
+            return [*self.diverged(), *self.missing(), *self.repeated()] or [
+                "This loss need not fall when all goes well, and nothing else was watched."
+            ]
         found = [
             *self.diverged(),
+            *self.missing(),
+            *self.repeated(),
             *self.nothing_learnt(),
             *self.collapsed(),
             *self.over_fitting(),
@@ -158,6 +166,37 @@ class Diagnosis:
             ]
         if active < size:
             return [f"Active units {active} of {size}: the others carry nothing, so a smaller code would do as well."]
+        return []
+
+    def missing(self) -> list[str]:
+        """Kinds of rows that a generator does not make."""
+        if "coverage" not in self.history.columns:
+            return []
+        kept = self._kept()
+        coverage, expected = self.history["coverage"][kept], self.history["coverage_expected"][kept]
+        words = f"what is made reaches {coverage:.0%} of the real rows; rows like them would reach {expected:.0%}"
+        if coverage < 0.5 * expected:
+            return [
+                f"Mode collapse, or too little training: {words}. Kinds of rows are missing: train longer, use the "
+                "relativistic loss, or raise its r1 and r2."
+            ]
+        if not self.history.falling or coverage < 0.8 * expected:
+            some = (
+                "Some kinds of rows are rare or missing" if coverage < 0.8 * expected else "No kind of row is missing"
+            )
+            return [f"{some}: {words}."]
+        return []
+
+    def repeated(self) -> list[str]:
+        """A generator that makes the same again and again."""
+        if "duplicates" not in self.history.columns:
+            return []
+        share = self.history["duplicates"][self._kept()]
+        if share > 0.2:
+            return [
+                f"It repeats itself: {share:.0%} more of what is made nearly equals another row than of real rows do. "
+                "Train longer, or give it more noise (code_size)."
+            ]
         return []
 
     def over_fitting(self) -> list[str]:

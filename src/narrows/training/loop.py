@@ -48,11 +48,14 @@ class Player:
         step: ``forward(batch, epoch) -> {"loss": (), …}``.
         parameters: What it may change.
         every: It moves at every n-th step.
+        betas: How long Adam remembers gradients and their squares, where that is to be other than usual: an opponent
+            that moves makes old gradients wrong.
     """
 
     step: nn.Module
     parameters: Sequence[Tensor]
     every: int = 1
+    betas: tuple[float, float] | None = None
 
 
 class Loop:
@@ -154,7 +157,7 @@ class Loop:
     # --- beginning and end -----------------------------------------------------------------------------------
 
     def _begin(self, saved: tuple[dict[str, Tensor], dict[str, Any]] | None) -> None:
-        self.optimisers = [self.training.make_optimiser(p.parameters) for p in self.players]
+        self.optimisers = [self.training.make_optimiser(p.parameters, p.betas) for p in self.players]
         self.gradients = [
             Gradients(self.ranks.wrap(p.step), p.parameters, self._context, self.ranks) for p in self.players
         ]

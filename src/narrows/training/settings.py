@@ -110,11 +110,16 @@ class Training(Part, room="training"):
             return (step + 1) / warm
         return 0.5 * (1 + math.cos(math.pi * (step - warm) / max(1, steps - warm))) + 1e-4
 
-    def make_optimiser(self, parameters: Iterable[torch.Tensor]) -> FusedAdam | SGD:
-        """The optimiser for some parameters."""
+    def make_optimiser(
+        self, parameters: Iterable[torch.Tensor], betas: tuple[float, float] | None = None
+    ) -> FusedAdam | SGD:
+        """The optimiser for some parameters; ``betas`` are Adam's, where they are to be other than usual."""
         if self.optimiser == "sgd":
             return SGD(parameters, self.learning_rate, self.weight_decay)
-        return FusedAdam(parameters, self.learning_rate, self.weight_decay, decoupled=self.optimiser == "adamw")
+        made = FusedAdam(parameters, self.learning_rate, self.weight_decay, decoupled=self.optimiser == "adamw")
+        if betas is not None:
+            made.param_groups[0]["betas"] = betas
+        return made
 
     def threads(self, parameters: int, elements: int, batch: int) -> int | None:
         """How many threads to compute with: one where the work of a step is too small to share out.

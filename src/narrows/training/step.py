@@ -22,9 +22,10 @@ from narrows.penalties import CriticPenalty, Judged, Penalty, critics
 class Step(nn.Module):
     """A model and its objective: a batch of tensors in, a dictionary of scalar tensors out.
 
-    In training mode the model sees corrupted rows and is judged by the clean ones. In evaluation mode nothing is
-    corrupted, and a stochastic bottleneck draws one code per row, so that the value is an estimate of the same bound;
-    what critics say is among the terms but not in the loss, since critics of different epochs cannot be compared.
+    In training mode the model sees corrupted rows and is judged by the clean ones, unless the corruption says otherwise
+    (`Corruption.pair`). In evaluation mode nothing is corrupted, and a stochastic bottleneck draws one code per row, so
+    that the value is an estimate of the same bound; what critics say is among the terms but not in the loss, since
+    critics of different epochs cannot be compared.
 
     Args:
         model: Module whose ``forward(rows, seen, samples, epoch)`` returns a `Pass`.
@@ -69,7 +70,9 @@ class Step(nn.Module):
     def look(self, batch: dict[str, Tensor], epoch: Tensor) -> Pass:
         """One pass of the model over a batch."""
         rows: Any = Rows(**batch)
-        seen = self.corruption(rows, self.layout) if self.training and self.corruption is not None else rows
+        seen = rows
+        if self.training and self.corruption is not None:
+            rows, seen = self.corruption.pair(rows, self.layout)
         samples = self.objective.samples
         if samples is None and not self.training and self.model.stochastic:
             samples = 1
@@ -87,9 +90,9 @@ class Step(nn.Module):
 
     @property
     def pure(self) -> bool:
-        """Whether every call is the same operations: so for what torch and this project wrote, unknown of others."""
+        """Whether every call is the same operations: so for what torch, zuko and this project wrote, else unknown."""
         parts = [*self.modules(), *_parts((self.objective, self.corruption, *self.penalties.values()))]
-        return all(type(part).__module__.split(".")[0] in ("narrows", "torch") for part in parts)
+        return all(type(part).__module__.split(".")[0] in ("narrows", "torch", "zuko") for part in parts)
 
     def _weighed(self) -> Mapping[str, PenaltyLike]:
         own = self.critics

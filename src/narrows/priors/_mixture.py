@@ -1,0 +1,151 @@
+"""A mixture of Gaussians fitted to codes."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Annotated, Any, ClassVar, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from narrows._part import Interval
+from narrows.errors import InvalidParameter
+from narrows.priors._base import Prior, PriorModule, checked
+from narrows.priors._distributions import MixtureDistribution
+
+_MOST_ROWS = 20_000
+_JITTER = 1e-4
+
+
+class Mixture(Prior):
+    """A mixture of Gaussians fitted to the codes after training, so that any autoencoder can sample.
+
+    p(z) = Σ_k π_k N(z; μ_k, Σ_k).
+
+    Args:
+        components: At most how many Gaussians; fewer when there are too few codes to fit them.
+        covariance: ``"full"``, or ``"diag"`` for codes of many numbers and few rows.
+
+    Example:
+        ```python
+        prior = Mixture(components=2).build(size=3)
+        prior.fit_codes(codes, seed=0)
+        prior().sample(5).shape  # (5, 3)
+        ```
+    """
+
+    components: Annotated[int, Interval(1)] = 10
+    covariance: Literal["full", "diag"] = "full"
+
+    fitted_afterwards: ClassVar[bool] = True
+
+    def build(self, size: int, inputs: tuple[int, ...] = (), classes: int = 0) -> MixtureModule:
+        """The module that holds the mixture; `MixtureModule.fit_codes` fits it."""
+        return MixtureModule(int(self.components), size, self.covariance)
+
+
+class MixtureModule(PriorModule):
+    """A mixture prior, built. Its buffers' shapes depend on the part and the code size only, never on the data.
+
+    Attributes:
+        weights: ``(K,)`` π; all zero before fitting, and zero for components that are not in use.
+        means: ``(K, L)`` μ.
+        scales: ``(K, L, L)`` lower-triangular factors of Σ, or ``(K, L)`` standard deviations.
+    """
+
+    weights: Tensor
+    means: Tensor
+    scales: Tensor
+
+    def __init__(self, components: int, size: int, covariance: Literal["full", "diag"]) -> None:
+        super().__init__()
+        self.covariance = covariance
+        unit = torch.eye(size) if covariance == "full" else torch.ones(size)
+        self.register_buffer("weights", torch.zeros(components))
+        self.register_buffer("means", torch.zeros(components, size))
+        self.register_buffer("scales", unit.expand(components, *unit.shape).clone())
+
+    @property
+    def fitted(self) -> bool:
+        """Whether the mixture has been fitted (or loaded)."""
+        return bool((self.weights > 0).any())
+
+    def forward(self, condition: Tensor | None = None) -> MixtureDistribution:
+        """The fitted mixture.
+
+        Raises:
+            InvalidParameter: If it has not been fitted.
+        """
+        if not self.fitted:
+            raise InvalidParameter(
+                "the mixture prior has not been fitted to codes, so it has no density and cannot be sampled: "
+                "fit the model first, or call fit_codes(codes, seed)"
+            )
+        return MixtureDistribution(self.weights, self.means, self.scales)
+
+    def fit_codes(self, z: NDArray[Any], seed: int = 0) -> None:
+        """Fit the mixture to codes, by expectation-maximisation.
+
+        Codes are standardised for the fit, and a small part of their variance is added to every covariance, so that
+        constant code units and repeated rows do no harm. Of more than 20,000 rows a random 20,000 are used.
+
+        Args:
+            z: ``(n, L)`` codes.
+            seed: Fixes the random start; numpy's and torch's global generators are not touched.
+
+        Raises:
+            InvalidData: If the codes have the wrong width, are not finite, or there are none.
+        """
+        components, size = self.means.shape
+        codes = checked(z, size)
+        if len(codes) > _MOST_ROWS:
+            codes = np.random.default_rng(seed).choice(codes, _MOST_ROWS, replace=False)
+        centre, spread = codes.mean(0), _spread(codes)
+        weights, means, scales = _fit((codes - centre) / spread, components, self.covariance, seed)
+        used = len(weights)
+        with torch.no_grad():
+            self.weights.zero_()
+            self.weights[:used] = torch.as_tensor(weights)
+            self.means.zero_()
+            self.means[:used] = torch.as_tensor(centre + spread * means)
+            self.scales[:used] = torch.as_tensor((spread[:, None] if self.covariance == "full" else spread) * scales)
+
+
+def _spread(codes: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Standard deviations, those of (nearly) constant code units raised to a thousandth of the largest."""
+    spread = codes.std(0)
+    least = 1e-3 * spread.max()
+    size = np.abs(codes).max(0)
+    return np.maximum(spread, np.maximum(least, 1e-6 * np.maximum(size, 1.0)))
+
+
+def _fit(
+    codes: NDArray[np.float64], components: int, covariance: Literal["full", "diag"], seed: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Weights, means and scales of a mixture of at most ``components`` Gaussians, in the units of ``codes``."""
+    from sklearn.mixture import GaussianMixture
+
+    least = codes.shape[1] + 1 if covariance == "full" else 2  # rows that a component needs
+    components = min(components, len(codes) // least, len(np.unique(codes, axis=0)))
+    for jitter in (_JITTER, 100 * _JITTER):
+        if components < 2:
+            break
+        mixture = GaussianMixture(components, covariance_type=covariance, reg_covar=jitter, random_state=seed)
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # that it stopped after 100 rounds is no reason to bother anybody
+                mixture.fit(codes)
+            return mixture.weights_, mixture.means_, _factors(mixture.covariances_)
+        except (ValueError, np.linalg.LinAlgError):
+            continue
+    apart = codes - codes.mean(0)
+    matrix = apart.T @ apart / len(codes) + _JITTER * np.eye(codes.shape[1])
+    return np.ones(1), codes.mean(0)[None], _factors((matrix if covariance == "full" else np.diag(matrix))[None])
+
+
+def _factors(covariances: NDArray[np.float64]) -> NDArray[np.float64]:
+    if covariances.ndim == 3:
+        return np.asarray(np.linalg.cholesky(covariances), dtype=np.float64)
+    return np.asarray(np.sqrt(covariances), dtype=np.float64)

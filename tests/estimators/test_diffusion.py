@@ -1,0 +1,196 @@
+"""Diffusion estimators: what they make is like the data, what is known is kept, and bad input is told in words."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+import narrows
+from narrows import Training, likelihoods, networks, priors
+from narrows.diffusion import DDPM, Heun
+from narrows.errors import InvalidData, InvalidParameter
+from narrows.estimators import Diffusion, LatentDiffusion
+from narrows.models.diffusion import DiffusionGenerator
+
+SMALL = networks.Residual(width=64, depth=2)
+QUICK = Training(epochs=40, batch_size=64, learning_rate=3e-3)
+
+
+@parametrize_with_checks([Diffusion(SMALL, training=Training(epochs=2))])
+def test_scikit_learns_contract(estimator, check):
+    check(estimator)
+
+
+def two_moons(n: int = 800) -> tuple[np.ndarray, np.ndarray]:
+    from sklearn.datasets import make_moons
+
+    return make_moons(n, noise=0.08, random_state=0)
+
+
+def table(n: int = 800) -> tuple[pd.DataFrame, np.ndarray]:
+    """Two numbers on two arcs, which arc in words, and a number that is blank for one of them."""
+    X, kind = two_moons(n)
+    frame = pd.DataFrame({"x": X[:, 0], "y": X[:, 1], "arc": np.where(kind == 0, "upper", "lower")})
+    frame["only"] = np.where(kind == 0, X[:, 0] * 2, np.nan)
+    return frame, kind
+
+
+@pytest.fixture(scope="module")
+def fitted() -> Diffusion:
+    frame, kind = table()
+    return Diffusion(SMALL, training=QUICK, random_state=0).fit(frame, labels=kind)
+
+
+def distance(made: np.ndarray, real: np.ndarray) -> float:
+    """Energy distance between two sets of rows."""
+    a, b = torch.as_tensor(made).double(), torch.as_tensor(real).double()
+    return float(2 * torch.cdist(a, b).mean() - torch.cdist(a, a).mean() - torch.cdist(b, b).mean())
+
+
+def test_rows_are_like_the_data_and_better_than_untrained_and_one_gaussian(fitted: Diffusion):
+    fresh = two_moons(1600)[0][800:]
+    made = fitted.sample(800, random_state=0)
+    rng = np.random.default_rng(0)
+    gaussian = rng.multivariate_normal(fresh.mean(0), np.cov(fresh.T), 800)
+    ours, theirs = distance(made[["x", "y"]].to_numpy(), fresh), distance(gaussian, fresh)
+    untrained = fitted.untrained().sample(800, random_state=0)[["x", "y"]].to_numpy()
+    assert ours < 0.5 * theirs < 0.5 * distance(untrained, fresh)
+    upper = made.arc == "upper"
+    assert upper.mean() == pytest.approx(0.5, abs=0.1)
+    assert (made.only.notna() == upper).mean() > 0.95  # blanks go with the arc
+    assert np.corrcoef(made.only[upper & made.only.notna()], made.x[upper & made.only.notna()])[0, 1] > 0.9
+
+
+def test_rows_vary_repeat_with_the_seed_and_meet_conditions(fitted: Diffusion):
+    made = fitted.sample(5, random_state=1)
+    pd.testing.assert_frame_equal(made, fitted.sample(5, random_state=1))
+    assert not made.equals(fitted.sample(5, random_state=2))
+    assert (fitted.sample(50, where="label = 1", random_state=0).arc == "lower").mean() > 0.9
+    assert (fitted.sample(20, where="x > 1.2 AND arc = 'lower'", random_state=0).x > 1.2).all()
+
+
+def test_what_is_known_is_kept_and_the_rest_suits_it(fitted: Diffusion):
+    frame, _ = table()
+    given = frame.head(100).assign(arc=None, only=np.nan)
+    filled = fitted.sample(like=given, random_state=0)
+    pd.testing.assert_series_equal(filled.x, given.x)
+    pd.testing.assert_series_equal(filled.y, given.y)
+    assert (filled.arc == frame.arc.head(100)).mean() > 0.7
+    again = fitted.sample(like=given, random_state=0)
+    pd.testing.assert_frame_equal(filled, again)
+
+
+def test_scores_rank_strange_rows_below_normal_ones(fitted: Diffusion):
+    frame, _ = table()
+    strange = frame.assign(x=frame.x + 4, y=-frame.y - 2)
+    normal, odd = fitted.score_samples(frame.head(200)), fitted.score_samples(strange.head(200))
+    assert normal.mean() > odd.mean()
+    assert np.median(odd) < np.quantile(normal, 0.2)
+    np.testing.assert_allclose(fitted.score_samples(frame.head(3)), normal[:3], rtol=1e-4)
+
+
+def test_files_go_round(fitted: Diffusion, tmp_path):
+    fitted.save(tmp_path / "model")
+    loaded = narrows.load(tmp_path / "model")
+    pd.testing.assert_frame_equal(loaded.sample(4, random_state=0), fitted.sample(4, random_state=0))
+    assert loaded.classes_.tolist() == [0, 1]
+    assert loaded.module_.guidance == fitted.module_.guidance
+
+
+def test_the_sampler_and_guidance_can_be_changed(fitted: Diffusion):
+    other = Diffusion(SMALL, sampler=DDPM(60), guidance=2.0, training=QUICK.set_params(epochs=1), random_state=0)
+    frame, kind = table(100)
+    other.fit(frame, labels=kind)
+    assert isinstance(other.module_.sampler, DDPM)
+    assert other.module_.guidance == 2
+    assert other.sample(3, random_state=0).shape == (3, 4)
+    assert isinstance(fitted.module_.sampler, Heun)
+
+
+@pytest.fixture(scope="module")
+def pictures() -> tuple[np.ndarray, Diffusion]:
+    """Bright squares of 9 × 8 pixels at one of two places."""
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 40, size=(200, 9, 8), dtype=np.uint8)
+    for i, place in enumerate(rng.integers(0, 2, 200)):
+        images[i, 5 * place : 5 * place + 4, 2:6] = rng.integers(180, 255)
+    training = Training(epochs=40, batch_size=50, learning_rate=3e-3, validation=0.0)
+    return images, Diffusion(networks.UNet(channels=(8, 16)), training=training, random_state=0).fit(images)
+
+
+def test_images_are_made_and_completed_with_known_pixels_to_the_bit(pictures):
+    images, model = pictures
+    made = model.sample(40, random_state=0)
+    assert made.shape == (40, 9, 8)
+    assert made.dtype == np.uint8
+    bright = np.stack([made[:, :4, 2:6].mean((1, 2)), made[:, 5:, 2:6].mean((1, 2))], axis=1)
+    assert ((bright.max(1) > 120) & (bright.min(1) < 100)).mean() > 0.7  # one square, at one of the places
+    known = np.zeros((8, 9, 8), dtype=bool)
+    known[:, :5] = True
+    done = model.sample(like=images[:8], known=known, random_state=0)
+    assert done.dtype == images.dtype
+    assert np.array_equal(done[known], images[:8][known])
+    below = done[:, 5:, 2:6].mean((1, 2)) > 100
+    assert (below == (images[:8, 5:, 2:6].mean((1, 2)) > 100)).mean() >= 0.75
+
+
+@pytest.mark.parametrize("model", [Diffusion(SMALL), LatentDiffusion(code_size=2)], ids=["rows", "codes"])
+def test_without_labels_no_class_can_be_asked_for(model):
+    model.set_params(training=Training(epochs=1), random_state=0)
+    if isinstance(model, LatentDiffusion):
+        model.set_params(prior=priors.Diffusion(SMALL, rows=2000))
+    model.fit(two_moons(60)[0])
+    with pytest.raises(InvalidParameter, match="label"):
+        model.sample(3, where="label = 1")
+
+
+def test_bad_input_is_told_in_words(fitted: Diffusion, pictures):
+    images, model = pictures
+    with pytest.raises(InvalidData, match="nothing to learn"):
+        Diffusion().fit(np.full((60, 8, 8), 7, dtype=np.uint8))
+    with pytest.raises(InvalidParameter, match=r"'?7'?.*(0|1)"):
+        fitted.sample(3, where="label = '7'")
+    with pytest.raises(InvalidParameter, match="shape"):
+        model.sample(like=images[:2], known=np.ones((2, 3, 3), bool))
+    with pytest.raises(InvalidParameter, match="like"):
+        model.sample(3, known=np.ones((2, 9, 8), bool))
+    with pytest.raises(InvalidParameter, match="UNet"):
+        Diffusion(networks.Conv()).fit(images)
+    with pytest.raises(InvalidParameter, match="Residual"):
+        Diffusion(networks.UNet()).fit(two_moons(60)[0])
+
+
+def test_budgets_too_short_and_few_rows_still_give_a_model():
+    X = two_moons(50)[0]
+    model = Diffusion(SMALL, training=Training(epochs=1000, time_budget=0.2), random_state=0).fit(X)
+    assert model.sample(4, random_state=0).shape == (4, 2)
+    assert "time budget" in model.history_.stopped
+
+
+def test_equal_seeds_give_equal_models():
+    X = two_moons(100)[0]
+    a, b = (Diffusion(SMALL, training=Training(epochs=2), random_state=3).fit(X) for _ in range(2))
+    assert isinstance(a.module_, DiffusionGenerator)
+    np.testing.assert_array_equal(a.sample(5, random_state=0), b.sample(5, random_state=0))
+
+
+def test_latent_diffusion_makes_rows_of_classes_and_goes_round(tmp_path):
+    X, kind = two_moons()
+    prior = priors.Diffusion(SMALL, rows=200_000, batch_size=128, learning_rate=3e-3)
+    model = LatentDiffusion(code_size=2, prior=prior, likelihood=likelihoods.Gaussian(0.1), random_state=0)
+    model.set_params(training=QUICK.set_params(epochs=100)).fit(X, labels=kind)
+    fresh = two_moons(1600)[0][800:]
+    made = model.sample(800, random_state=0)
+    rng = np.random.default_rng(0)
+    gaussian = rng.multivariate_normal(fresh.mean(0), np.cov(fresh.T), 800)
+    assert distance(made, fresh) < 0.5 * distance(gaussian, fresh)
+    upper = model.sample(200, where="label = 0", random_state=0)
+    assert distance(upper, X[kind == 0]) < 0.3 * distance(upper, X[kind == 1])
+    assert model.transform(X[:5]).shape == (5, 2)
+    model.save(tmp_path / "model")
+    np.testing.assert_array_equal(
+        narrows.load(tmp_path / "model").sample(4, random_state=0), model.sample(4, random_state=0)
+    )

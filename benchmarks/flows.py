@@ -60,7 +60,8 @@ def ours(train: np.ndarray, batch: int, epochs: int, seed: int):
     from narrows import Flow, Training
     from narrows.data import Table
 
-    training = Training(epochs=epochs, batch_size=batch, learning_rate=RATE, verbose=False)
+    # no early stopping: the other loop has none either, and both keep the weights that were best on held-out rows
+    training = Training(epochs=epochs, patience=epochs, batch_size=batch, learning_rate=RATE, verbose=False)
     model = Flow(dequantise=False, format=Table(scaling="none"), training=training, random_state=seed)
     return model.fit(train).score_samples
 

@@ -37,7 +37,7 @@ ESTIMATORS = [
 ]
 
 
-GENERATORS = [narrows.GAN, narrows.MomentMatching, narrows.Flow, narrows.Boltzmann]
+GENERATORS = [narrows.GAN, narrows.MomentMatching, narrows.Flow, narrows.Diffusion, narrows.Boltzmann]
 
 
 @parametrize_with_checks([kind(training=Training(epochs=2)) for kind in [*ESTIMATORS, *GENERATORS]])

@@ -12,6 +12,7 @@ from narrows import GAN, Boltzmann, Flow, MomentMatching, Training, adversarial,
 from narrows.errors import InvalidData, InvalidParameter
 from narrows.evaluate import columns
 from narrows.evaluate._columns import alike, points
+from narrows.models.boltzmann import BoltzmannStep
 from narrows.models.flow import FlowStep
 from narrows.models.gan import DiscriminatorStep, GeneratorStep, MomentStep
 from narrows.training.replay import Tape
@@ -152,6 +153,31 @@ def test_steps_that_are_recorded_are_the_ordinary_ones(name, monkeypatch):
     second = model.fit(table, labels=table["kind"]).module_.state_dict()
     assert len(replayed) == count
     assert all(torch.equal(a, second[n]) for n, a in first.items())
+
+
+@pytest.mark.parametrize("name", ["gan", "boltzmann"])
+def test_a_run_that_broke_off_goes_on_bit_by_bit(name, tmp_path, monkeypatch):
+    """Both players, the moving average and the particles are in the checkpoint."""
+    kind, params, _ = MODELS[name]
+    step = {"gan": DiscriminatorStep, "boltzmann": BoltzmannStep}[name]
+    settings = {"epochs": 6, "batch_size": 32, "checkpoint_every": 0.0}
+    table = shop(300)
+    whole = kind(**params, training=Training(**settings), random_state=0).fit(table).module_.state_dict()
+    forward, calls = step.forward, []
+
+    def breaking(self, *args):
+        calls.append(1)
+        if len(calls) == 35:
+            raise OSError("the machine went down")
+        return forward(self, *args)
+
+    model = kind(**params, training=Training(**settings, checkpoint=str(tmp_path / "c")), random_state=0)
+    with monkeypatch.context() as patch, pytest.raises(OSError, match="went down"):
+        patch.setattr(step, "forward", breaking)
+        model.fit(table)
+    assert list((tmp_path / "c").glob("*.safetensors"))
+    again = model.fit(table).module_.state_dict()
+    assert all(torch.equal(a, again[n]) for n, a in whole.items())
 
 
 @pytest.mark.parametrize("name", MODELS)

@@ -25,7 +25,7 @@ QUICK = Training(epochs=5)
 class _ByClass(priors.Prior):
     """A prior with one unit Gaussian per class, far apart. (The underscore keeps it out of the register.)"""
 
-    def build(self, size: int) -> nn.Module:
+    def build(self, size: int, inputs: tuple[int, ...] = (), classes: int = 0) -> nn.Module:
         return ByClassModule(size)
 
 

@@ -171,7 +171,7 @@ class _Told(nn.Module):
 
 
 class ClassCondition(nn.Module):
-    """Classes as vectors; −1 (no class) is a class of its own.
+    """Classes as vectors; −1 (no class) is a class of its own. Of several classes (words) the vectors are added up.
 
     Args:
         classes: How many.
@@ -184,8 +184,12 @@ class ClassCondition(nn.Module):
         nn.init.normal_(self.vectors.weight, std=1.0)
 
     def forward(self, condition: Tensor | None, like: Tensor) -> Tensor:
-        """``(n,)`` classes, or None, to ``(n, width)``."""
+        """``(n,)`` classes, ``(n, T)`` several of each row, filled up with −1, or None, to ``(n, width)``."""
         if condition is None:
             condition = torch.full(like.shape[:1], -1, device=like.device)
+        if condition.ndim == 1:
+            condition = condition.unsqueeze(1)
+        there = (condition >= 0).to(like.dtype)
+        there[:, 0] = torch.where(there.sum(1) > 0, there[:, 0], 1.0)  # none at all is told as such
         vectors: Tensor = self.vectors(condition + 1)
-        return vectors
+        return (there.unsqueeze(2) * vectors).sum(1)

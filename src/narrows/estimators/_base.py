@@ -132,7 +132,8 @@ class BaseModel(BaseEstimator, ABC):
         format_, rows = self._open(X)
         known = None
         if labels is not None:
-            known, index = Labels.of(labels, len(rows))
+            read = getattr(labels, "read", None)  # captions read themselves
+            known, index = Labels.of(labels, len(rows)) if read is None else read(len(rows))
             if LABEL in (format_.feature_names or ()):
                 raise InvalidData(
                     f"the table has a column {LABEL!r} of its own, which conditions could not tell from the labels: "

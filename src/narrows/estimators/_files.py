@@ -24,7 +24,7 @@ from narrows.data import table as _table  # noqa: F401
 from narrows.errors import NarrowsError, SavedModelError
 from narrows.estimators import _detector_files, _ensemble_files, _imputer_files
 from narrows.estimators._base import BaseModel, initial_module, layout_of
-from narrows.estimators._labels import Labels
+from narrows.estimators._captions import Words
 from narrows.estimators._store import write
 from narrows.training import History
 
@@ -148,7 +148,7 @@ def rebuild_model(content: Mapping[str, Any], state: dict[str, Tensor], device: 
     model = kind(**{name: decode(value) for name, value in content["params"].items()})
     parts = {name: Part.from_config(config) for name, config in content["parts"].items()}
     choices = model.choices().restored(parts, content)
-    labels = Labels.from_config(content["labels"]) if "labels" in content else None
+    labels = Words.restored(content["labels"]) if "labels" in content else None
     format_ = format_from_config(content["format"])
     module = initial_module(choices, layout_of(format_, labels), content["seed"])
     expected = {name: list(tensor.shape) for name, tensor in module.state_dict().items()}

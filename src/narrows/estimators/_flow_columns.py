@@ -14,7 +14,15 @@ from narrows.models.flow import Dequantisation
 
 TIED = 0.5  # a column with fewer distinct values than this share of its cells is discrete
 EXACT = 1e-6  # share of a column's variance below which what others do not explain is rounding
+SPIKE = 0.05  # share of cells that hold one value, above which a continuous column has a spike
 FINEST = 1e-4  # smallest step between values, in scaled units, that is taken for one
+
+FOLLOWS = "follows from other columns, so its density would be infinite; it is made from them, and scores leave it out"
+REPEATS = "values repeat, so noise as wide as their steps is added"
+SPIKED = (
+    "many cells hold one and the same number among others that vary; densities there mean little (a Synthesizer treats "
+    "such numbers by themselves)"
+)
 
 Floats = NDArray[np.float64]
 
@@ -43,20 +51,17 @@ def dequantisation_of(format_: Any, layout: Layout, rows: Rows, dequantise: bool
     shares = [_shares(cells[:, j], there[:, j], k) for j, k in enumerate(kinds)]
     dependent = _dependent(cells, there, kinds)
     left_out = {int(one[0]) for one in dependent}
-    discrete = [dequantise and not k and j not in left_out for j, k in enumerate(kinds)]
-    steps = [_step(cells[there[:, j], j]) if d else 0.0 for j, d in enumerate(discrete)]
     if len(left_out) == sum(k == 0 for k in kinds) and not any(len(s) > 1 for s in shares):
         raise InvalidData("every column holds one value only: there is nothing for a flow to learn")
+    numbers = {j: cells[there[:, j], j] for j, k in enumerate(kinds) if not k and j not in left_out}
+    steps = [_step(numbers[j]) if dequantise and j in numbers else 0.0 for j in range(len(kinds))]
     names = [c.name for c in format_.columns]
-    copies = [names[int(one[0])] for one in dependent if any(one[2:])]
-    if copies:
-        reasons.append(
-            f"{in_words(copies)}: follows from other columns, so its density would be infinite; it is made from them, "
-            "and scores leave it out"
-        )
-    tied = [name for name, step in zip(names, steps, strict=True) if step]
-    if tied:
-        reasons.append(f"{in_words(tied)}: values repeat, so noise as wide as their steps is added")
+    found = {
+        FOLLOWS: [names[int(one[0])] for one in dependent if any(one[2:])],
+        REPEATS: [names[j] for j, step in enumerate(steps) if step],
+        SPIKED: [names[j] for j, values in numbers.items() if not steps[j] and _spike(values) > SPIKE],
+    }
+    reasons.extend(f"{in_words(who)}: {words}" for words, who in found.items() if who)
     return Dequantisation(tuple(steps), tuple(shares), tuple(dependent))
 
 
@@ -68,6 +73,11 @@ def _shares(cells: Floats, there: NDArray[np.bool_], kinds: int) -> tuple[float,
     counts = np.append(found, (~there).sum()) if not there.all() else found
     counts = np.maximum(counts, 1)  # what does not occur among these rows may occur among others
     return tuple((counts / counts.sum()).tolist())
+
+
+def _spike(values: Floats) -> float:
+    """The share of the most common value."""
+    return float(np.unique(values, return_counts=True)[1].max() / len(values)) if len(values) else 0.0
 
 
 def _step(values: Floats) -> float:

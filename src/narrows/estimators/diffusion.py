@@ -15,7 +15,7 @@ from narrows._types import Layout, Rows
 from narrows.data.row_stream import RowStream
 from narrows.diffusion import Heun, Noise, Sampler
 from narrows.errors import InvalidData, InvalidParameter
-from narrows.estimators._base import BaseModel
+from narrows.estimators._captions import Captioned
 from narrows.estimators._cells import fill_cells
 from narrows.estimators._choices import ModelChoices, Plan
 from narrows.estimators._choose import Choices
@@ -97,7 +97,7 @@ class DiffusionChoices(ModelChoices):
 
 
 @final
-class Diffusion(BaseModel):
+class Diffusion(Captioned):
     """A network that learns to take noise of all sizes out of rows, and makes rows by doing so, from noise alone.
 
     Tables and images alike: categories are one-hot, blanks a flag per column. Rows come from a moving average of the
@@ -185,7 +185,14 @@ class Diffusion(BaseModel):
         return super()._train(choices, module, layout, training, seed, train, validation)
 
     def sample(
-        self, n: int = 1, where: str | None = None, random_state: Any = None, *, like: Any = None, known: Any = None
+        self,
+        n: int = 1,
+        where: str | None = None,
+        random_state: Any = None,
+        *,
+        prompt: str | None = None,
+        like: Any = None,
+        known: Any = None,
     ) -> Any:
         """New rows, or the rest of rows that are partly known.
 
@@ -193,6 +200,7 @@ class Diffusion(BaseModel):
             n: How many, at least 1; not looked at with ``like``.
             where: A condition that all of them meet, as in other models.
             random_state: Whole number for equal rows at every call; None: new rows every time.
+            prompt: What rows are to show, in words of the captions that it learnt from.
             like: Rows of which some cells are to be kept, as in ``fit``: every such cell comes back as it is.
             known: What of ``like`` is kept: boolean, of its shape. None, and always for tables that are no arrays: what
                 is not blank.
@@ -207,9 +215,9 @@ class Diffusion(BaseModel):
         if like is None:
             if known is not None:
                 raise InvalidParameter("known=… says what of like=… is kept: give like too")
-            return super().sample(n, where, random_state)
-        if where is not None:
-            raise InvalidParameter("sample(like=…, where=…): conditions on rows that are partly known are not possible")
+            return super().sample(n, where, random_state, prompt=prompt)
+        if where is not None or prompt is not None:
+            raise InvalidParameter("sample(like=…): conditions on rows that are partly known are not possible")
         self._check_fitted()
         seed = draw_seed(random_state)
         if known is not None:
@@ -310,7 +318,7 @@ def _scattered(likelihood: Likelihood) -> Likelihood:
 
 
 @final
-class LatentDiffusion(BaseAutoencoder):
+class LatentDiffusion(Captioned, BaseAutoencoder):
     """An autoencoder, and a diffusion model of its codes: rows are made by drawing a code and decoding it.
 
     First a variational autoencoder is trained whose codes may say nearly everything (a small β), then the codes'

@@ -10,6 +10,7 @@ from typing import Any, Self, final
 
 import numpy as np
 import pyarrow as pa
+import torch
 from sklearn.base import BaseEstimator
 from sklearn.utils import Tags
 
@@ -25,14 +26,18 @@ from narrows.estimators._codes import BaseAutoencoder
 from narrows.estimators._conditions import categories_of, read, wanted
 from narrows.estimators._shared import describe_features, draw_seed
 from narrows.estimators.autoencoder import VariationalAutoencoder
+from narrows.models import fit_prior
+from narrows.tasks import posterior_draws
 from narrows.tasks.generate import MarginSource, PlainSource, Source, generate, generate_where
 from narrows.training import Training
+from narrows.training.seeds import hash_seed, seeded
 
 CODE = 16  # numbers per code of the default model, at most
 BETA = 0.1
 COMPONENTS = 50
 ROWS = 512_000  # that training looks at, unless told otherwise: rows made up hardly get better after that
 FEWEST = 4  # epochs
+MOST = 20_000  # rows that a mixture is fitted to
 
 
 @final
@@ -129,6 +134,8 @@ class Synthesizer(BaseEstimator):
         if not view.num_columns:
             raise InvalidData("every column holds one value only: there is nothing to learn from")
         model = self._model(view, seed).fit(view)
+        if isinstance(model.module_.prior, priors.MixtureModule):
+            _fit_prior(model, view, seed)
         source = MarginSource(model.module_, margins, _places(view.column_names), {}, {}, int(self.steps))
         source = source.calibrated(_shares(view), seed)
         self.model_, self.margins_ = model, margins
@@ -299,6 +306,16 @@ class Synthesizer(BaseEstimator):
         tags = super().__sklearn_tags__()
         tags.input_tags.allow_nan = True
         return tags
+
+
+def _fit_prior(model: BaseAutoencoder, view: Any, seed: int) -> None:
+    """Fit the prior to all rows: it needs none to be held out."""
+    rows = model.format_.to_rows(view)
+    with seeded(hash_seed(seed, 11)):
+        if len(rows) > MOST:
+            rows = rows.take(torch.randperm(len(rows))[:MOST])
+        codes = posterior_draws(model.module_, rows)
+    fit_prior(model.module_.prior, codes, seed)
 
 
 def _places(names: list[str]) -> tuple[tuple[int, bool], ...]:

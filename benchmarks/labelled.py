@@ -5,7 +5,8 @@
 ``DIR`` holds ``mnist/*.gz``. A variational autoencoder whose prior is a mixture for every digit learns the 60,000
 training images with their labels; then 200 images of each digit are asked for (``where="label = 3"``). A small
 convolutional classifier, trained on the same images and measured on the 10,000 test images first, says what it takes
-them for. Beside it the same figure for a prior of one Gaussian per digit.
+them for. The mixtures are fitted to the codes afterwards, or learnt
+with the model.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from benchmarks.autoencoders import idx, mnist
 from narrows import Training, VariationalAutoencoder, likelihoods, networks, priors
 
 ASKED = 200  # images of each digit
+KINDS = {"fitted": priors.Mixture, "learned": priors.LearnedMixture}
 CODE, COMPONENTS, EPOCHS = 12, 10, 10
 
 
@@ -72,8 +74,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--seeds", default="0")
-    parser.add_argument("--components", default=f"1,{COMPONENTS}")
+    parser.add_argument("--components", type=int, default=COMPONENTS)
     parser.add_argument("--epochs", type=int, default=EPOCHS)
+    parser.add_argument("--kinds", default="fitted,learned")
     parser.add_argument("--classifier-epochs", type=int, default=2)
     parser.add_argument("--rows", type=int, default=60_000, help="training images for the autoencoder")
     args = parser.parse_args()
@@ -82,11 +85,12 @@ def main() -> None:
     net = classifier(train, digits, epochs=args.classifier_epochs)
     print(f"classifier: {(taken_for(net, test) == test_digits).mean():.2%} of test images", flush=True)
     for seed in map(int, args.seeds.split(",")):
-        for components in map(int, args.components.split(",")):
+        for kind in (KINDS[name] for name in args.kinds.split(",")):
+            components = args.components
             start = time.process_time()
             model = VariationalAutoencoder(
                 CODE,
-                prior=priors.LearnedMixture(components),
+                prior=kind(components),
                 network=networks.Dense(widths=(400, 200)),
                 likelihood=likelihoods.Bernoulli(),
                 training=Training(epochs=args.epochs, learning_rate=2e-3, validation=0),
@@ -98,7 +102,8 @@ def main() -> None:
                 for digit in range(10)
             ]
             print(
-                f"seed {seed}, {components} Gaussians per digit: {np.mean(agreed):.1%} of {10 * ASKED} images, worst "
+                f"seed {seed}, {kind.__name__}, {components} Gaussians per digit: {np.mean(agreed):.1%} of "
+                f"{10 * ASKED} images, worst "
                 f"digit {int(np.argmin(agreed))} {min(agreed):.1%}; {model.prior_gap(test).sentence()} "
                 f"({seconds:.0f} CPU s)",
                 flush=True,

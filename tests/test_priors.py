@@ -215,7 +215,7 @@ def test_a_labelled_mixture_has_its_own_mixture_for_every_class():
     module = LearnedMixture(components=2).build(2, classes=3)
     with torch.no_grad():
         for parameter in module.parameters():
-            parameter += torch.randn_like(parameter)
+            parameter += 0.1 * torch.randn_like(parameter)
     z = torch.randn(5, 4, 2)
     weights, means, scales = module().weights, module().means, module().scales
     for c in range(3):
@@ -237,7 +237,7 @@ def test_labelled_rows_teach_the_shares_of_their_classes():
     module = LearnedMixture(components=2).build(1, classes=2)
     condition = (torch.rand(500) < 0.8).long()
     z = torch.randn(500, 1) + condition.unsqueeze(1)
-    optimiser = torch.optim.Adam(module.parameters(), 0.05)
+    optimiser = torch.optim.Adam(module.parameters(), 0.005)
     for _ in range(200):
         loss = -module(condition).log_prob(z).mean()
         optimiser.zero_grad()

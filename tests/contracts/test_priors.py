@@ -48,7 +48,7 @@ def built(prior: Prior, size: int = 2) -> torch.nn.Module:
         return module
     with torch.no_grad():
         for parameter in module.parameters():  # what is learnt is not what it began with
-            parameter += 0.2 * torch.randn_like(parameter)
+            parameter += (0.02 if isinstance(prior, LearnedMixture) else 0.2) * torch.randn_like(parameter)
     return module
 
 

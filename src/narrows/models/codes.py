@@ -32,7 +32,8 @@ def fit_prior(
         InvalidData: If the codes cannot be used.
         InvalidParameter: If the prior is not fitted afterwards.
     """
-    todo = prior.fit_codes(codes.double().numpy(), seed)
+    condition = condition if prior.conditional else None
+    todo = prior.fit_codes(codes.double().numpy(), seed, None if condition is None else condition.cpu().numpy())
     if todo is None:
         return
     n = len(codes)
@@ -47,7 +48,7 @@ def fit_prior(
     )
     order = torch.randperm(n, generator=torch.Generator().manual_seed(hash_seed(seed, 22)))
     held = settings.held_out(n)
-    rows = Rows(codes.float(), condition=condition if prior.conditional else None)
+    rows = Rows(codes.float(), condition=condition)
     # each several times: one draw of noise says little of a few rows
     again = order[:held].repeat(-(-JUDGED // held)) if held else order[:0]
     learnt, validation = rows.take(order[held:]), rows.take(again)

@@ -88,12 +88,13 @@ class PriorModule(nn.Module):
                 of each row. None: of no row in particular.
         """
 
-    def fit_codes(self, z: NDArray[Any], seed: int = 0) -> CodeFit | None:
+    def fit_codes(self, z: NDArray[Any], seed: int = 0, condition: NDArray[Any] | None = None) -> CodeFit | None:
         """Fit the prior to codes, as far as that goes without the loop.
 
         Args:
             z: ``(n, L)`` codes.
             seed: Fixes what is random; the caller's generators are not touched.
+            condition: ``(n,)`` class of every row, −1 where it is unknown; None: there are no classes.
 
         Returns:
             What the loop is still to do on these codes (see `narrows.models.fit_prior`); None: nothing, it is fitted.
@@ -131,7 +132,7 @@ class LearnedModule(PriorModule):
         found = self.standard(condition)
         return Scaled(found, self.centre, self.scale) if self.afterwards else found
 
-    def fit_codes(self, z: NDArray[Any], seed: int = 0) -> CodeFit:
+    def fit_codes(self, z: NDArray[Any], seed: int = 0, condition: NDArray[Any] | None = None) -> CodeFit:
         """Learn mean and spread of the codes; the rest, by maximum likelihood, is the loop's to do.
 
         Raises:

@@ -104,7 +104,7 @@ class DiffusionPriorModule(PriorModule):
             )
         return DiffusionDistribution(self.model, self.part.sampler, condition, float(self.part.guidance))
 
-    def fit_codes(self, z: NDArray[Any], seed: int = 0) -> CodeFit:
+    def fit_codes(self, z: NDArray[Any], seed: int = 0, condition: NDArray[Any] | None = None) -> CodeFit:
         """Learn mean and spread of the codes; the denoiser is the loop's to train.
 
         Raises:

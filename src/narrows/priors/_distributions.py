@@ -79,3 +79,19 @@ class MixtureDistribution:
         """A draw from each of some components ``(…)``: ``(…, L)``."""
         means, scales = self.means[component], self.scales[component]
         return rsample(means, scale_tril=scales) if scales.ndim == means.ndim + 1 else rsample(means, scale=scales)
+
+
+def of_class(own: Tensor, every: Tensor, condition: Tensor) -> Tensor:
+    """Weights of the components for rows of classes.
+
+    Args:
+        own: ``(C, K)`` weights of every class's own components, K of them.
+        every: ``(C·K,)`` weights of all, for rows whose class is unknown.
+        condition: ``(B,)`` class of every row, −1 where it is unknown.
+
+    Returns:
+        ``(B, C·K)``.
+    """
+    apart = torch.eye(len(own), dtype=own.dtype, device=own.device).unsqueeze(-1) * own
+    # −1 finds the last line
+    return torch.cat([apart.flatten(1), every.unsqueeze(0)])[condition]

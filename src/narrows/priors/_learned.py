@@ -11,9 +11,11 @@ from narrows._normal import FullNormal, Normal
 from narrows._part import Interval
 from narrows.errors import InvalidParameter
 from narrows.priors._base import BottleneckLike, LearnedModule, Prior, PriorModule
-from narrows.priors._distributions import MixtureDistribution
+from narrows.priors._distributions import MixtureDistribution, of_class
 
 _LOG_SCALE_LIMIT = 7.0
+# how many times as fast as a network's weights these numbers move: Adam moves all alike, and they have further to go
+_PACE = 10.0
 _SPREAD = 0.5  # of the components' centres before training
 
 
@@ -53,7 +55,7 @@ class LearnedMixtureModule(LearnedModule):
     """A learned mixture, built. Components of class c stand together, C classes of K.
 
     Attributes:
-        logits: ``(C, K)`` log p(c) π_ck up to a constant.
+        logits: ``(C, K)`` log p(c) π_ck up to a constant; like all of these, a tenth of it (`_PACE`).
         means: ``(C·K, L)`` μ.
         raw: ``(C·K, L)`` log-scales before they are bounded.
         lower: ``(C·K, L, L)`` of which what lies below the diagonal counts; None for diagonal covariances.
@@ -64,25 +66,24 @@ class LearnedMixtureModule(LearnedModule):
         self.conditional = classes > 0
         number = components * max(classes, 1)
         self.logits = nn.Parameter(torch.zeros(max(classes, 1), components))
-        self.means = nn.Parameter(_SPREAD * torch.randn(number, size) if number > 1 else torch.zeros(1, size))
+        self.means = nn.Parameter(_SPREAD / _PACE * torch.randn(number, size) if number > 1 else torch.zeros(1, size))
         self.raw = nn.Parameter(torch.zeros(number, size))
         self.lower = nn.Parameter(torch.zeros(number, size, size)) if covariance == "full" else None
 
     def standard(self, condition: Tensor | None = None) -> MixtureDistribution:
         """The mixture; of each row's class where ``condition`` ``(B,)`` says one."""
-        joint = self.logits.flatten().softmax(0)
+        joint = (_PACE * self.logits).flatten().softmax(0)
         weights = joint
         if condition is not None and self.conditional:
             # of the value of p(k|c) and the gradient of log p(c, k): rows teach the share of their class too
             joint = joint.view_as(self.logits)
-            inner = joint / joint.sum(-1, keepdim=True).detach()
-            own = torch.eye(len(inner), dtype=inner.dtype, device=inner.device).unsqueeze(-1) * inner
-            # a class unknown is −1, which finds the last line: that of all classes
-            weights = torch.cat([own.flatten(1), weights.unsqueeze(0)])[condition]
-        log_scale = _LOG_SCALE_LIMIT * torch.tanh(self.raw / _LOG_SCALE_LIMIT)
+            weights = of_class(joint / joint.sum(-1, keepdim=True).detach(), weights, condition)
+        log_scale = _LOG_SCALE_LIMIT * torch.tanh(_PACE * self.raw / _LOG_SCALE_LIMIT)
         if self.lower is None:
-            return MixtureDistribution(weights, self.means, log_scale.exp())
-        return MixtureDistribution(weights, self.means, self.lower.tril(-1) + torch.diag_embed(log_scale.exp()))
+            return MixtureDistribution(weights, _PACE * self.means, log_scale.exp())
+        return MixtureDistribution(
+            weights, _PACE * self.means, _PACE * self.lower.tril(-1) + torch.diag_embed(log_scale.exp())
+        )
 
 
 class VampPrior(Prior):

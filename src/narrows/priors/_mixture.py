@@ -13,7 +13,7 @@ from torch import Tensor
 from narrows._part import Interval
 from narrows.errors import InvalidParameter
 from narrows.priors._base import Prior, PriorModule, checked
-from narrows.priors._distributions import MixtureDistribution
+from narrows.priors._distributions import MixtureDistribution, of_class
 
 _MOST_ROWS = 20_000
 _JITTER = 1e-4
@@ -22,10 +22,10 @@ _JITTER = 1e-4
 class Mixture(Prior):
     """A mixture of Gaussians fitted to the codes after training, so that any autoencoder can sample.
 
-    p(z) = Σ_k π_k N(z; μ_k, Σ_k).
+    p(z) = Σ_k π_k N(z; μ_k, Σ_k); with labels, one such mixture for every class.
 
     Args:
-        components: At most how many Gaussians; fewer when there are too few codes to fit them.
+        components: At most how many Gaussians, for every class; fewer when there are too few codes to fit them.
         covariance: ``"full"``, or ``"diag"`` for codes of many numbers and few rows.
 
     Example:
@@ -43,14 +43,15 @@ class Mixture(Prior):
 
     def build(self, size: int, inputs: tuple[int, ...] = (), classes: int = 0) -> MixtureModule:
         """The module that holds the mixture; `MixtureModule.fit_codes` fits it."""
-        return MixtureModule(int(self.components), size, self.covariance)
+        return MixtureModule(int(self.components), size, self.covariance, classes)
 
 
 class MixtureModule(PriorModule):
     """A mixture prior, built. Its buffers' shapes depend on the part and the code size only, never on the data.
 
     Attributes:
-        weights: ``(K,)`` π; all zero before fitting, and zero for components that are not in use.
+        weights: ``(K,)`` π; all zero before fitting, and zero for components that are not in use. Where rows have
+            classes, K is so many for each, one class after the other.
         means: ``(K, L)`` μ.
         scales: ``(K, L, L)`` lower-triangular factors of Σ, or ``(K, L)`` standard deviations.
     """
@@ -59,9 +60,10 @@ class MixtureModule(PriorModule):
     means: Tensor
     scales: Tensor
 
-    def __init__(self, components: int, size: int, covariance: Literal["full", "diag"]) -> None:
+    def __init__(self, components: int, size: int, covariance: Literal["full", "diag"], classes: int = 0) -> None:
         super().__init__()
-        self.covariance = covariance
+        self.covariance, self.classes, self.conditional = covariance, max(classes, 1), classes > 0
+        components *= self.classes
         unit = torch.eye(size) if covariance == "full" else torch.ones(size)
         self.register_buffer("weights", torch.zeros(components))
         self.register_buffer("means", torch.zeros(components, size))
@@ -83,9 +85,13 @@ class MixtureModule(PriorModule):
                 "the mixture prior has not been fitted to codes, so it has no density and cannot be sampled: "
                 "fit the model first, or call fit_codes(codes, seed)"
             )
-        return MixtureDistribution(self.weights, self.means, self.scales)
+        weights = self.weights
+        if condition is not None and self.conditional:
+            joint = weights.reshape(self.classes, -1)
+            weights = of_class(joint / joint.sum(-1, keepdim=True).clamp_min(1e-30), weights, condition)
+        return MixtureDistribution(weights, self.means, self.scales)
 
-    def fit_codes(self, z: NDArray[Any], seed: int = 0) -> None:
+    def fit_codes(self, z: NDArray[Any], seed: int = 0, condition: NDArray[Any] | None = None) -> None:
         """Fit the mixture to codes, by expectation-maximisation.
 
         Codes are standardised for the fit, and a small part of their variance is added to every covariance, so that
@@ -94,23 +100,28 @@ class MixtureModule(PriorModule):
         Args:
             z: ``(n, L)`` codes.
             seed: Fixes the random start; numpy's and torch's global generators are not touched.
+            condition: ``(n,)`` class of every row, −1 where it is unknown: such rows are left out.
 
         Raises:
             InvalidData: If the codes have the wrong width, are not finite, or there are none.
         """
-        components, size = self.means.shape
-        codes = checked(z, size)
-        if len(codes) > _MOST_ROWS:
-            codes = np.random.default_rng(seed).choice(codes, _MOST_ROWS, replace=False)
-        centre, spread = codes.mean(0), _spread(codes)
-        weights, means, scales = _fit((codes - centre) / spread, components, self.covariance, seed)
-        used = len(weights)
+        codes = checked(z, self.means.shape[1])
+        kept = np.random.default_rng(seed).permutation(len(codes))[:_MOST_ROWS]
+        codes, known = codes[kept], np.zeros(len(kept), int) if condition is None else np.asarray(condition)[kept]
         with torch.no_grad():
             self.weights.zero_()
-            self.weights[:used] = torch.as_tensor(weights)
             self.means.zero_()
-            self.means[:used] = torch.as_tensor(centre + spread * means)
-            self.scales[:used] = torch.as_tensor((spread[:, None] if self.covariance == "full" else spread) * scales)
+            for c in set(known[known >= 0].tolist()):
+                self._fit_class(c, codes[known == c], float((known == c).sum() / (known >= 0).sum()), seed)
+
+    def _fit_class(self, number: int, codes: NDArray[np.float64], share: float, seed: int) -> None:
+        first, components = number * (len(self.means) // self.classes), len(self.means) // self.classes
+        centre, spread = codes.mean(0), _spread(codes)
+        weights, means, scales = _fit((codes - centre) / spread, components, self.covariance, seed)
+        own = slice(first, first + len(weights))
+        self.weights[own] = share * torch.as_tensor(weights)
+        self.means[own] = torch.as_tensor(centre + spread * means)
+        self.scales[own] = torch.as_tensor((spread[:, None] if self.covariance == "full" else spread) * scales)
 
 
 def _spread(codes: NDArray[np.float64]) -> NDArray[np.float64]:

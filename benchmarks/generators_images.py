@@ -41,7 +41,7 @@ def models() -> dict[str, Callable[..., Any]]:
         "vae-mixture": lambda **given: narrows.VariationalAutoencoder(16, prior=priors.Mixture(20), **given),
         "autoencoder": lambda **given: narrows.Autoencoder(16, **given),
         "gan": lambda **given: narrows.GAN(**given),
-        "gan-r1": gan(r1=1.0, r2=1.0),
+        "gan-r0.1": gan(r1=0.1, r2=0.1),
         "gan-r10": gan(r1=10.0, r2=10.0),
         "gan-non-saturating": lambda **given: narrows.GAN(loss=adversarial.NonSaturating(), **given),
         "moment-matching": lambda **given: narrows.MomentMatching(**given),

@@ -144,8 +144,8 @@ class Relativistic(AdversarialLoss):
         https://arxiv.org/abs/2501.05441
     """
 
-    r1: Annotated[float, Interval(0)] = 0.1
-    r2: Annotated[float, Interval(0)] = 0.1
+    r1: Annotated[float, Interval(0)] = 1.0
+    r2: Annotated[float, Interval(0)] = 1.0
 
     def generator(self, real: Tensor, fake: Tensor) -> Tensor:
         """log(1 + exp(real − fake))."""

@@ -167,7 +167,7 @@ def test_a_time_budget_ends_training():
     [
         (["nowhere.csv"], "nowhere.csv"),
         (["fashoin"], "fashion"),
-        (["digits", "--model", "gan"], "autoencoder (ae), sparse (sae)"),
+        (["digits", "--model", "dragon"], "autoencoder (ae), sparse (sae)"),
         (["digits", "--epochs", "0"], "--epochs"),
         (["digits", "--epochs", "many"], "--epochs"),
         (["digits", "--learning-rate", "-1"], "learning_rate=-1"),

@@ -21,7 +21,7 @@ import narrows
 from narrows import Training, bottlenecks, likelihoods, networks, objectives, penalties, priors
 from narrows.errors import InvalidData, InvalidParameter, NarrowsError
 from narrows.estimators import BaseAutoencoder
-from narrows.estimators._files import estimators
+from narrows.estimators._recipes import estimators
 
 ESTIMATORS = [
     narrows.Autoencoder,

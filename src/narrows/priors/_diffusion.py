@@ -137,8 +137,8 @@ class DiffusionDistribution:
     def log_prob(self, z: Tensor) -> Tensor:
         """Log-density of ``z`` ``(…, L)`` in nats, by the probability flow: ``(…)``."""
         x = self.model.standard(z.reshape(-1, z.shape[-1]))
-        density = log_density(self.model.guided(self.condition), x, self.model.noise) - self.model.scale.log().sum()
-        return density.reshape(z.shape[:-1])
+        density = log_density(self.model.guided(self._condition(z)), x, self.model.noise)
+        return (density - self.model.scale.log().sum()).reshape(z.shape[:-1])
 
     def sample(self, n: int) -> Tensor:
         """``(n, L)``: n draws."""
@@ -146,19 +146,24 @@ class DiffusionDistribution:
 
     def sample_like(self, z: Tensor) -> Tensor:
         """Draws of the shape of ``z`` ``(…, L)``."""
-        return self._codes(torch.randn_like(z.reshape(-1, z.shape[-1])), self.sampler).reshape(z.shape)
+        start = torch.randn_like(z.reshape(-1, z.shape[-1]))
+        return self._codes(start, self.sampler, self._denoiser(z)).reshape(z.shape)
 
     def near(self, z: Tensor, size: float) -> Tensor:
         """Codes near ``z`` ``(n, L)``: a step in the noise that they come from, ε' = √(1 − size²) ε + size · η."""
+        denoise = self._denoiser(z)
         with torch.no_grad():
-            start = to_noise(self._denoise, self.model.standard(z), self.model.noise)
-        return self._codes(math.sqrt(1 - size**2) * start + size * torch.randn_like(start), Heun())
+            start = to_noise(denoise, self.model.standard(z), self.model.noise)
+        return self._codes(math.sqrt(1 - size**2) * start + size * torch.randn_like(start), Heun(), denoise)
 
-    @property
-    def _denoise(self) -> Denoise:
-        return self.model.guided(self.condition, self.guidance)
+    def _condition(self, z: Tensor) -> Tensor | None:
+        """The class of every code of ``z`` ``(…, n, L)``, in one row."""
+        return None if self.condition is None else self.condition.expand(z.shape[:-1]).reshape(-1)
+
+    def _denoiser(self, z: Tensor) -> Denoise:
+        return self.model.guided(self._condition(z), self.guidance)
 
     @torch.no_grad()
-    def _codes(self, start: Tensor, sampler: Sampler) -> Tensor:
+    def _codes(self, start: Tensor, sampler: Sampler, denoise: Denoise) -> Tensor:
         noise = self.model.noise
-        return self.model.raw(sampler(self._denoise, math.sqrt(1 + noise.high**2) * start, noise))
+        return self.model.raw(sampler(denoise, math.sqrt(1 + noise.high**2) * start, noise))

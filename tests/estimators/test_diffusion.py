@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from PIL import Image
 
 import narrows
 from narrows import Training, likelihoods, networks, priors
@@ -273,3 +274,26 @@ def test_a_synthesizer_draws_codes_by_diffusion_under_conditions(tmp_path):
     pd.testing.assert_frame_equal(
         narrows.load(tmp_path / "made").sample(5, random_state=1), model.sample(5, random_state=1)
     )
+
+
+@pytest.mark.parametrize("kind", [np.int64, np.float32], ids=["whole", "single"])
+def test_known_cells_of_an_array_come_back_to_the_bit_and_of_their_type(kind):
+    X = np.random.default_rng(0).integers(0, 9, size=(30, 3)).astype(kind)
+    model = Diffusion(SMALL, training=Training(epochs=1), random_state=0).fit(X)
+    known = np.arange(12).reshape(4, 3) % 2 == 0
+    given = X[:4] + kind(2**60 if kind is np.int64 else 0.1)  # a whole number that float64 does not hold
+    made = model.sample(like=given, known=known, random_state=0)
+    assert made.dtype == kind
+    assert np.array_equal(made[known], given[known])
+
+
+def test_images_in_files_are_completed(pictures, tmp_path):
+    images, model = pictures
+    files = [str(tmp_path / f"{i}.png") for i in range(2)]
+    for file, image in zip(files, images, strict=False):
+        Image.fromarray(image).save(file)
+    known = np.zeros((2, 9, 8), dtype=bool)
+    known[:, :5] = True
+    for like in (files, str(tmp_path)):
+        made = model.sample(like=like, known=known, random_state=0)
+        assert np.array_equal(made, model.sample(like=images[:2], known=known, random_state=0))

@@ -99,11 +99,22 @@ def test_combining_takes_the_group_from_one_and_the_rest_from_the_other(fitted):
 def test_what_cannot_be_grouped(fitted):
     X = rows(3, 0)[0]
     model = narrows.GroupedAutoencoder(2, training=Training(epochs=1))
-    with pytest.raises(InvalidData, match=r"groups of shape \(2,\) for 24 rows"):
+    with pytest.raises(InvalidData, match="groups has 2 entries for 24 rows"):
         model.fit(X, groups=[1, 2])
+    with pytest.raises(InvalidData, match="groups holds"):
+        model.fit(X, groups=[[1], [2, 3]] * 12)
     with pytest.raises(InvalidParameter, match="labels or groups, not both"):
         model.fit(X, groups=np.arange(24), labels=np.arange(24))
     with pytest.raises(InvalidParameter, match="shared=5 of a code of 2"):
         model.set_params(shared=5).fit(X)
     with pytest.raises(InvalidData, match="not 24 and 3"):
         fitted.combine(X, X[:3])
+
+
+def test_rows_without_a_group_are_by_themselves(fitted):
+    X = rows(3, 0)[0]
+    alone = fitted.transform(X)
+    np.testing.assert_allclose(fitted.transform(X, groups=[None] * 24), alone, rtol=1e-4, atol=1e-5)
+    some = fitted.transform(X, groups=[None, "a", 7] * 8)
+    np.testing.assert_allclose(some[::3], alone[::3], rtol=1e-4, atol=1e-5)
+    assert len(np.unique(some[1::3, 0])) == len(np.unique(some[2::3, 0])) == 1

@@ -109,8 +109,9 @@ class TestWhere:
             fitted.sample(3, where="label = 'top'")
 
     def test_no_row_of_it(self, fitted):
-        with pytest.raises(InvalidData, match="none of"):
-            fitted.sample(3, where="label = 'low' AND label = 'high'")
+        for where in ("label = 'low' AND label = 'high'", "label IS NULL AND a > 3"):
+            with pytest.raises(InvalidData, match="no row of any class"):  # and none is drawn to find that out
+                fitted.sample(3, where=where)
 
 
 class TestWithoutClasses:
@@ -148,8 +149,10 @@ class TestLabels:
             (np.array([2.5, np.nan, 2.5, 0.5]), [0.5, 2.5], [1, -1, 1, 0]),
             (pd.Series(["b", None, "a", "a"]), ["a", "b"], [1, -1, 0, 0]),
             (pa.array([True, False, True, True]), [False, True], [1, 0, 1, 1]),
+            (pd.Series(["b", pd.NA, "a", "a"], dtype="string"), ["a", "b"], [1, -1, 0, 0]),
+            (list(np.array([3, 1, 3, 1])), [1, 3], [1, 0, 1, 0]),
         ],
-        ids=["numbers", "blanks", "text", "booleans"],
+        ids=["numbers", "blanks", "text", "booleans", "pandas-blank", "numpy-scalars"],
     )
     def test_classes_and_places(self, given, classes, index):
         labels, found = Labels.of(given, 4)
@@ -167,10 +170,11 @@ class TestLabels:
             ([None] * 4, "every row's label is blank"),
             ([1, "a", 1, 1], "several kinds"),
             ([(1,), (2,), (1,), (1,)], "several kinds or of none"),
-            ("abcd", "one label per row"),
+            ("abcd", "give one per row"),
+            (np.zeros((4, 1)), "give one value per row"),
             ([1, 2, 3, 4], "4 different values in 4 rows"),
         ],
-        ids=["length", "blank", "kinds", "tuples", "text", "identifier"],
+        ids=["length", "blank", "kinds", "tuples", "text", "column", "identifier"],
     )
     def test_bad_labels(self, given, words):
         with pytest.raises(InvalidData, match=words):
@@ -202,3 +206,9 @@ class TestLabels:
 )
 def test_which_classes_a_condition_leaves_open(where, allowed):
     assert possible(parse(where), "label", pa.array([0, 1, 2])).tolist() == allowed
+
+
+@pytest.mark.parametrize("random_state", ["x", -1, 1.5], ids=["text", "negative", "fraction"])
+def test_a_random_state_that_is_none(plain, random_state):
+    with pytest.raises(InvalidParameter, match="random_state="):
+        plain.sample(2, random_state=random_state)

@@ -112,6 +112,9 @@ def test_what_cannot_be_translated(fitted):
         model.fit([pd.DataFrame({"x": [1.0, 2.0]}), pd.DataFrame({"y": [1.0, 2.0]})])
     with pytest.raises(InvalidData, match="one kind of container"):
         model.fit([np.zeros((5, 2)), pd.DataFrame({"y": [1.0, 2.0]})])
+    for odd in (3, None, np.array(3), pd.Series([1.0, 2.0])):
+        with pytest.raises(InvalidData, match="set 'b' is no rows"):
+            model.fit([np.zeros((5, 2)), odd])
     assert not hasattr(model, "module_")
 
 
@@ -123,3 +126,9 @@ def test_bent_images_move_by_the_scale():
     moved = (bent - ramp)[:, 0, 16, 16]  # the middle, where a shift is drawn
     assert moved.std().item() == pytest.approx(0.04, rel=0.1)
     assert abs(moved.mean().item()) < 0.01
+
+
+def test_sets_called_by_numbers():
+    X = np.random.default_rng(0).normal(size=(20, 3))
+    model = narrows.Translator(2, training=Training(epochs=1), random_state=0).fit({1: X, 2: X + 1})
+    assert np.array_equal(model.translate(X, to=2), model.translate(X, to="2"))

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from narrows.data.where import Both, Condition, Mask, Not, Truth, check, parse
-from narrows.errors import InvalidParameter
+from narrows.errors import InvalidData, InvalidParameter
 from narrows.tasks._model_source import LABEL, ModelSource
 from narrows.tasks.generate import Source, Wanted, generate_where
 
@@ -76,8 +76,9 @@ def sample_where(source: ModelSource, n: int, where: Any, seed: int) -> Any:
     if source.labelled and LABEL in condition.columns():
         # rows of other classes would be drawn in vain
         allowed = possible(condition, LABEL, source.labels)
-        if np.dot(allowed, source.shares) > 0:
-            source = source.restricted(allowed)
+        if np.dot(allowed, source.shares) == 0:
+            raise InvalidData(f"where {where}: no row of any class meets this, whatever else it holds")
+        source = source.restricted(allowed)
     return source.close(generate_where(source, [wanted(source, n, condition, where)], seed)[0])
 
 

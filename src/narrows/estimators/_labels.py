@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -34,7 +34,7 @@ class Labels:
         Raises:
             InvalidData: If they are not n, or there are none, or too many different ones.
         """
-        cells = _plain(labels)
+        cells = plain(labels)
         if len(cells) != n:
             raise InvalidData(f"labels has {len(cells)} entries for {n} rows: give one per row, None where it has none")
         there = [cell for cell in cells if cell is not None]
@@ -71,15 +71,28 @@ class Labels:
         return cls(classes, shares)
 
 
-def _plain(labels: Any) -> list[Any]:
-    """Labels as a list of Python values, None where there is none."""
-    for name in ("to_pylist", "to_list", "tolist"):  # Arrow, pandas and polars, numpy and torch
-        if hasattr(labels, name):
-            labels = getattr(labels, name)()
+def plain(labels: Any, name: str = "labels") -> list[Any]:
+    """Labels as a list of Python values, None where there is none.
+
+    Raises:
+        InvalidData: If they are no list of values; errors call them ``name``.
+    """
+    for method in ("to_pylist", "to_list", "tolist"):  # Arrow, pandas and polars, numpy and torch
+        if hasattr(labels, method):
+            labels = getattr(labels, method)()
             break
     if isinstance(labels, (str, bytes)) or not isinstance(labels, Sequence):
-        raise InvalidData(f"labels={labels!r}: give one label per row, in a list or an array")
-    return [None if cell is None or cell != cell else cell for cell in labels]
+        raise InvalidData(f"{name}={labels!r}: give one per row, in a list or an array")
+    odd = next((cell for cell in labels if not isinstance(cell, Hashable)), None)
+    if odd is not None:
+        raise InvalidData(f"{name} holds {odd!r}: give one value per row, a number, a boolean or text")
+    return [None if _blank(cell) else cell.item() if isinstance(cell, np.generic) else cell for cell in labels]
+
+
+def _blank(cell: Any) -> bool:
+    """Whether a value is None, NaN, NaT or pandas' NA, which says of nothing whether it is equal."""
+    same = cell == cell
+    return cell is None or not isinstance(same, (bool, np.bool_)) or not same
 
 
 def _sorted(values: set[Any]) -> list[Any]:

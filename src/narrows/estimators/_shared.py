@@ -9,6 +9,7 @@ import numpy as np
 from sklearn.utils import check_random_state
 
 from narrows._part import Part, check_value
+from narrows.errors import InvalidParameter
 
 
 def check_params(estimator: Any) -> None:
@@ -39,7 +40,17 @@ def draw_seed(random_state: Any) -> int:
     Args:
         random_state: A whole number; a numpy generator, which moves on by one draw; or None for a number that no
             generator of the caller's has a part in (scikit-learn would draw it from numpy's global one).
+
+    Raises:
+        InvalidParameter: If it is none of these.
     """
     if random_state is None:
         random_state = np.random.RandomState()
-    return int(check_random_state(random_state).randint(np.iinfo(np.int32).max))
+    try:
+        state = check_random_state(random_state)
+    except (TypeError, ValueError) as error:
+        raise InvalidParameter(
+            f"random_state={random_state!r}: give a whole number from 0 to {np.iinfo(np.uint32).max}, a "
+            "numpy.random.RandomState, or None"
+        ) from error
+    return int(state.randint(np.iinfo(np.int32).max))

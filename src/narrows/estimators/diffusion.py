@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Annotated, Any, ClassVar, Self, final
@@ -220,12 +221,15 @@ class Diffusion(Captioned):
             raise InvalidParameter("sample(like=…): conditions on rows that are partly known are not possible")
         self._check_fitted()
         seed = draw_seed(random_state)
-        if known is not None:
-            like = _blanked(like, known) if len(self.format_.layout.shape) == 1 else like
-        rows = self._rows(like)
+        table = len(self.format_.layout.shape) == 1
+        blanked = _blanked(like, known) if table and known is not None else like
+        rows = self._rows(blanked)
         kept = torch.ones_like(rows.values, dtype=torch.bool) if rows.observed is None else rows.observed
-        if len(self.format_.layout.shape) == 1:
-            return fill_cells(like, list(self.format_.columns), self._completed(rows, kept, seed))
+        if table:
+            filled = fill_cells(blanked, list(self.format_.columns), self._completed(rows, kept, seed))
+            return filled if known is None else _restored(like, known, filled)
+        if isinstance(like, (str, os.PathLike)) or isinstance(like[0], (str, os.PathLike)):
+            like = self.format_.from_values(rows.values)  # files: their pixels
         mask = _pixels(like, known, tuple(rows.values.shape)) if known is not None else None
         if mask is not None:
             kept = kept & mask
@@ -280,6 +284,13 @@ def _blanked(like: Any, known: Any) -> Any:
     mask = _mask(known, cells.shape)
     cells[~mask] = None if cells.dtype == object else np.nan
     return cells
+
+
+def _restored(like: Any, known: Any, filled: np.ndarray) -> np.ndarray:
+    """Filled cells with the known ones as they were, and of their type where that holds what was filled in."""
+    kind = np.asarray(like).dtype
+    whole = kind.kind in "iu" and bool(np.isfinite(filled).all())
+    return np.where(known, like, filled.astype(kind) if whole or kind.kind == "f" else filled)
 
 
 def _pixels(like: Any, known: Any, shape: tuple[int, ...]) -> torch.Tensor:

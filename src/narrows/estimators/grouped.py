@@ -16,6 +16,7 @@ from narrows.errors import InvalidData, InvalidParameter
 from narrows.estimators._base import _split
 from narrows.estimators._choose import Choices
 from narrows.estimators._codes import BaseAutoencoder
+from narrows.estimators._labels import plain
 from narrows.estimators._shared import check_params
 from narrows.estimators.autoencoder import NotNegative, Size
 from narrows.likelihoods import Likelihood
@@ -95,7 +96,8 @@ class GroupedAutoencoder(BaseAutoencoder):
             X: n rows, in memory.
             y: Ignored; here for scikit-learn's pipelines.
             labels: As in `Autoencoder.fit`; not together with groups.
-            groups: ``(n,)`` the group of every row, anything that can be told apart; None: each row by itself.
+            groups: ``(n,)`` the group of every row, anything that can be told apart, None where it has none;
+                None: each row by itself.
 
         Returns:
             The model itself.
@@ -176,7 +178,9 @@ class GroupedAutoencoder(BaseAutoencoder):
 
 def _numbered(groups: Any, n: int) -> torch.Tensor:
     """The group of every row as a whole number from 0, ``(n,)``."""
-    cells = np.asarray(groups)
-    if cells.shape != (n,):
-        raise InvalidData(f"groups of shape {cells.shape} for {n} rows: give one group per row")
-    return torch.from_numpy(np.unique(cells, return_inverse=True)[1].reshape(-1).astype(np.int64))
+    cells = plain(groups, "groups")
+    if len(cells) != n:
+        raise InvalidData(f"groups has {len(cells)} entries for {n} rows: give one group per row")
+    numbers: dict[Any, int] = {}
+    names = [object() if cell is None else cell for cell in cells]  # a row of no group is one by itself
+    return torch.tensor([numbers.setdefault(name, len(numbers)) for name in names])

@@ -210,6 +210,8 @@ class Translator(TransformerMixin, BaseModel):
 
     def _place(self, name: Any) -> int:
         known = self.classes_.tolist()
+        if name not in known and str(name) in known:
+            name = str(name)  # sets that were given by number are known by its text
         if name not in known:
             raise InvalidParameter(f"there is no set {name!r}: the model knows {', '.join(map(repr, known))}")
         return known.index(name)
@@ -222,8 +224,20 @@ def _joined(sets: Any) -> tuple[Any, np.ndarray]:
     if not isinstance(sets, Mapping) or len(sets) < 2:
         raise InvalidData("give two sets of rows or more, as {'a': A, 'b': B} or [A, B]; or all rows, and labels")
     opened = [open_source(x).data if isinstance(x, (str, os.PathLike)) else x for x in sets.values()]
+    odd = next((n for n, x in zip(sets, opened, strict=True) if not _holds_rows(x)), None)
+    if odd is not None:
+        raise InvalidData(
+            f"set {odd!r} is no rows ({type(sets[odd]).__name__}): give tables, or arrays of rows or images"
+        )
     counts = [count(x) for x in opened]
     return _together(opened, list(map(str, sets))), np.repeat(np.array(list(map(str, sets))), counts)
+
+
+def _holds_rows(data: Any) -> bool:
+    """Whether something looks like rows: an array, a list or a table, not a value or a column."""
+    return (
+        isinstance(data, (list, tuple)) or len(getattr(data, "shape", (0, 0) if hasattr(data, "__len__") else ())) > 1
+    )
 
 
 def _together(sets: list[Any], names: list[str]) -> Any:

@@ -288,9 +288,11 @@ def _blanked(like: Any, known: Any) -> Any:
 
 def _restored(like: Any, known: Any, filled: np.ndarray) -> np.ndarray:
     """Filled cells with the known ones as they were, and of their type where that holds what was filled in."""
-    kind = np.asarray(like).dtype
-    whole = kind.kind in "iu" and bool(np.isfinite(filled).all())
-    return np.where(known, like, filled.astype(kind) if whole or kind.kind == "f" else filled)
+    cells = np.asarray(like)
+    if cells.dtype.kind not in "iuf":
+        return filled
+    whole = cells.dtype.kind == "f" or bool(np.isfinite(filled).all())
+    return np.where(known & ~np.isnan(cells), cells, filled.astype(cells.dtype) if whole else filled)
 
 
 def _pixels(like: Any, known: Any, shape: tuple[int, ...]) -> torch.Tensor:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Annotated, Any, ClassVar, Self, final
 
@@ -90,10 +89,6 @@ class DiffusionChoices(ModelChoices):
     def describe(self, history: History, module: DiffusionGenerator) -> None:
         """Every row is given noise in training."""
         history.code_size, history.noisy = None, True
-
-    @classmethod
-    def _restored_sizes(cls, content: Mapping[str, Any]) -> dict[str, Any]:
-        return {name: float(content["params"][name]) for name in ("guidance", "decay")}
 
 
 @final

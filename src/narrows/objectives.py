@@ -1,8 +1,7 @@
 """Objectives: what training makes small, as named terms.
 
 A term is ``(B,)`` when it is per row and ``()`` when it is per batch; all are in nats per row, summed over features
-(never averaged), so that β means β. The loss is their sum, rows averaged by weight:
-[`total`][narrows.objectives.total].
+(never averaged), so that β means β. The loss is their sum, rows averaged by weight.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ from typing import Annotated, Any, Protocol
 import torch
 from torch import Tensor
 
-from narrows._normal import UnitNormal, row_mean
+from narrows._normal import UnitNormal
 from narrows._part import Interval, Part
 from narrows._types import Pass
 from narrows.errors import InvalidParameter
@@ -129,17 +128,3 @@ def log_prior_ratio(p: Pass) -> Tensor:
     z = p.code.z
     prior = UnitNormal(z[..., 0, :]) if p.prior is None else p.prior
     return prior.log_prob(z) - p.code.posterior.log_prob(z)
-
-
-def total(terms: Mapping[str, Tensor], weight: Tensor | None = None) -> Tensor:
-    """The loss: the sum of the terms, rows averaged by weight.
-
-    Args:
-        terms: By name, ``(B,)`` per row or ``()`` per batch.
-        weight: ``(B,)`` how much each row counts; None for all alike.
-
-    Returns:
-        ``()`` in nats per row.
-    """
-    parts = [row_mean(term, weight) if term.ndim == 1 else term for term in terms.values()]
-    return torch.stack(parts).sum()

@@ -138,7 +138,7 @@ def test_a_sliced_code_gives_what_the_filled_one_gives():
     X = curved(60)
     models = [Autoencoder(k, **small(), random_state=0) for k in (2, 4)]
     given = material(models[0], X)
-    drafts = [Draft.of(m, given.format, 0) for m in models]
+    drafts = [Draft.of(m, given, 0) for m in models]
     filling = Filling(drafts[0].module, drafts[1].module, drafts[0].choices.bottleneck)
     filled = filling.fill().eval()
     with torch.no_grad():
@@ -148,6 +148,15 @@ def test_a_sliced_code_gives_what_the_filled_one_gives():
     rows, module = given.train, drafts[0].module.eval()
     assert torch.equal(filled.encode(rows)[:, :2], module.encode(rows))
     torch.testing.assert_close(filled.decode(filled.encode(rows)).mean, module.decode(module.encode(rows)).mean)
+
+
+def test_members_choose_what_their_model_chooses():
+    """Latent diffusion learns how far a table's numbers scatter, which autoencoders in general do not."""
+    X = curved(60)
+    prior = narrows.priors.Diffusion(networks.Residual(8), rows=100)
+    model = narrows.LatentDiffusion(2, prior=prior, training=QUICK, random_state=0)
+    members = Ensemble(model, n=2, random_state=0).fit(X).members_
+    assert all(member.choices_ == clone(model).fit(X).choices_ for member in members)
 
 
 def test_what_differs_in_shape_is_trained_apart():
@@ -281,7 +290,7 @@ def test_a_fitted_model_is_refused():
 
 def test_the_largest_code_leads_a_group():
     given = material(Autoencoder(2, **small()), curved(60))
-    drafts = [Draft.of(Autoencoder(k, **small()), given.format, 0) for k in (4, 2)]
+    drafts = [Draft.of(Autoencoder(k, **small()), given, 0) for k in (4, 2)]
     group = Group(drafts[0])
     assert group.add(drafts[1])
     assert not Group(drafts[1]).add(drafts[0])

@@ -133,6 +133,40 @@ def test_killed_and_resumed(alone, size, strategy, size_after, strategy_after, t
     assert not (tmp_path / "checkpoint").exists()
 
 
+OTHERS = """
+import sys, numpy as np, torch
+import narrows
+from narrows.training import ranks
+
+torch.set_num_threads(1)
+X = np.random.default_rng(0).normal(size=(120, 5))  # a quarter of what is learnt from is 27 rows, an odd number
+settings = {"epochs": 2, "batch_size": 32, "verbose": False}
+prior = narrows.priors.Diffusion(narrows.networks.Residual(16), rows=500)
+models = {
+    "gan": narrows.GAN(training=narrows.Training(**settings), random_state=0),
+    "latent": narrows.LatentDiffusion(
+        2, prior=prior, training=narrows.Training(**settings, strategy="fsdp"), random_state=0
+    ),
+}
+made = {name: model.fit(X).sample(20, random_state=0) for name, model in models.items()}
+np.savez(f"{sys.argv[1]}-{ranks.rank()}.npz", **made)
+"""
+
+
+@pytest.mark.slow
+def test_generators_of_several_steps(tmp_path):
+    """A game's two steps hold the same weights, and a prior is trained after its model, in parts anew."""
+    (tmp_path / "script.py").write_text(OTHERS)
+    found = []
+    for size in (1, 2):
+        run(command(tmp_path / "script.py", size, tmp_path / str(size)))
+        found += [np.load(tmp_path / f"{size}-{rank}.npz") for rank in range(size)]
+    alone, *together = found
+    for one in together:
+        np.testing.assert_allclose(one["gan"], alone["gan"], atol=1e-3)
+        np.testing.assert_array_equal(one["latent"], together[0]["latent"])
+
+
 @pytest.mark.slow
 def test_the_command_line_under_torchrun(tmp_path):
     """One folder, one story, whoever helped."""

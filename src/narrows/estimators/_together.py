@@ -11,8 +11,8 @@ from torch import nn
 
 from narrows._types import Layout, Rows
 from narrows.bottlenecks import QuantisedModule
-from narrows.estimators._base import WATCHED, initial_module
-from narrows.estimators._choose import Choices, resolve
+from narrows.estimators._base import LOOKED_AT, WATCHED, initial_module
+from narrows.estimators._choose import Choices
 from narrows.estimators._codes import BaseAutoencoder
 from narrows.models import AutoencoderModule, Filling, StackedStep
 from narrows.models.autoencoder import active_units_of
@@ -42,10 +42,10 @@ class Draft:
     seed: int
 
     @classmethod
-    def of(cls, model: BaseAutoencoder, format_: Any, seed: int) -> Draft:
+    def of(cls, model: BaseAutoencoder, material: Material, seed: int) -> Draft:
         """What a fit of ``model`` alone would begin with."""
-        full = resolve(model.choices(), format_.layout, format_.likelihood())
-        return cls(model, full, initial_module(full, format_.layout, seed), seed)
+        full = model.choices().resolved(material.format, material.layout, material.train.take(slice(LOOKED_AT)))
+        return cls(model, full, initial_module(full, material.layout, seed), seed)
 
     @property
     def kind(self) -> str:
@@ -91,7 +91,7 @@ def train_together(models: Sequence[BaseAutoencoder], seeds: Sequence[int], mate
     """
     groups: list[Group] = []
     for draft in sorted(
-        (Draft.of(m, material.format, s) for m, s in zip(models, seeds, strict=True)),
+        (Draft.of(m, material, s) for m, s in zip(models, seeds, strict=True)),
         key=lambda d: -d.module.code_size,
     ):
         if not any(group.add(draft) for group in groups):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Annotated, Any, ClassVar, Self, final
 
@@ -91,10 +90,6 @@ class DiffusionChoices(ModelChoices):
     def describe(self, history: History, module: DiffusionGenerator) -> None:
         """Every row is given noise in training."""
         history.code_size, history.noisy = None, True
-
-    @classmethod
-    def _restored_sizes(cls, content: Mapping[str, Any]) -> dict[str, Any]:
-        return {name: float(content["params"][name]) for name in ("guidance", "decay")}
 
 
 @final

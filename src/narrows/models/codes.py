@@ -11,6 +11,7 @@ from narrows._types import Rows
 from narrows.priors import PriorModule
 from narrows.training import Loop, Player, Training
 from narrows.training.loop import trainable
+from narrows.training.ranks import ranks_for
 from narrows.training.seeds import hash_seed
 
 JUDGED = 4_000  # rows that validation looks at, at least
@@ -38,8 +39,9 @@ def fit_prior(
         return
     n = len(codes)
     settings = training or Training()
+    shares = ranks_for(settings).size  # a batch is dealt out evenly to the processes
     settings = settings.set_params(
-        batch_size=min(todo.batch_size, max(n // 4, 1)),
+        batch_size=max(min(todo.batch_size, n // 4) // shares, 1) * shares,
         epochs=settings.plan(n)[2] if todo.rows is None else math.ceil(todo.rows / n),
         learning_rate=todo.learning_rate,
         clip=1.0,

@@ -125,7 +125,7 @@ class DiffusionDistribution:
     Attributes:
         model: The denoiser.
         sampler: How codes are drawn.
-        condition: ``(n,)`` the class of every code; None: any.
+        condition: ``(n, …)`` the class of every code, or what else it is to be like; None: any.
         guidance: How often it counts.
     """
 
@@ -157,8 +157,9 @@ class DiffusionDistribution:
         return self._codes(math.sqrt(1 - size**2) * start + size * torch.randn_like(start), Heun(), denoise)
 
     def _condition(self, z: Tensor) -> Tensor | None:
-        """The class of every code of ``z`` ``(…, n, L)``, in one row."""
-        return None if self.condition is None else self.condition.expand(z.shape[:-1]).reshape(-1)
+        """What each code of ``z`` ``(…, n, L)`` is to be like, in one row of codes."""
+        told = self.condition
+        return None if told is None else told.expand(*z.shape[:-2], *told.shape).flatten(0, z.ndim - 2)
 
     def _denoiser(self, z: Tensor) -> Denoise:
         return self.model.guided(self._condition(z), self.guidance)

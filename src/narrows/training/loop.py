@@ -137,7 +137,7 @@ class Loop:
                 try:
                     self._train(checkpoints)
                 except KeyboardInterrupt:
-                    if not self.history.rows:
+                    if not self.history.rows and not self._look_back():
                         raise
                     self.history.stopped = f"interrupted in epoch {self.step // self.steps + 1}"
                     warnings.warn(
@@ -346,6 +346,14 @@ class Loop:
         shown = row.get("validation_loss", row["loss"])
         self.progress.update(self.step, words=f"epoch {epoch}  loss {shown:.4g}")
         return self._judge(epoch, row.get("validation_loss"))
+
+    def _look_back(self) -> bool:
+        """Look at the last good weights, when an epoch was trained; whether there was one."""
+        if self.step < self.steps or self.sums is None:
+            return False
+        self.good.put_back()
+        self._record()
+        return True
 
     def _judge(self, epoch: int, value: float | None) -> bool:
         if value is None:

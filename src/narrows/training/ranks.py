@@ -93,7 +93,14 @@ class Together(Ranks):
         self.size, self.rank = int(fabric.world_size), int(fabric.global_rank)
 
     def wrap(self, step: nn.Module, parameters: Sequence[Tensor]) -> tuple[nn.Module, list[Tensor]]:
-        """The step as it is called in training, and its parameters."""
+        """The step as it is called in training, and its parameters: gradients of these alone are shared.
+
+        Those of an opponent, which is in the step too, come from a step of its own.
+        """
+        own = {id(p) for p in parameters}
+        named = step.named_parameters(remove_duplicate=False)
+        # read by torch's DistributedDataParallel, which else waits for gradients that this step does not make
+        vars(step)["_ddp_params_and_buffers_to_ignore"] = [name for name, p in named if id(p) not in own]
         # the loop owns the device: rows and module are moved there once
         return self.fabric.setup_module(step, move_to_device=False), list(parameters)
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.distributed._composable_state import _module_state_mapping
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import FSDPModule, fully_shard
 from torch.distributed.tensor import DTensor, distribute_tensor
@@ -146,3 +147,4 @@ class _Plain:
         for key in self.added:
             vars(self.module).pop(key, None)
         vars(self.module).update(self.hooks)
+        _module_state_mapping.pop(self.module, None)  # so that it can be parted again, as a prior is after its model

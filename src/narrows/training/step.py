@@ -113,11 +113,6 @@ class CriticStep(nn.Module):
     def __init__(self, step: Step, name: str) -> None:
         super().__init__()
         self.step, self.name = step, name
-        own = self.step.critics[name]
-        # read by torch's DistributedDataParallel: gradients of the critic alone are to be shared
-        theirs = {id(t) for t in (*own.parameters(), *own.buffers())}
-        named = (*self.named_parameters(), *self.named_buffers())
-        self._ddp_params_and_buffers_to_ignore = [n for n, t in named if id(t) not in theirs]
 
     @property
     def critic(self) -> nn.Module:

@@ -121,6 +121,6 @@ def _blind(condition: Condition, column: str) -> Condition:
 
 def _no_labels(where: Any) -> str:
     return (
-        f"where={where!r}: this model does not know what class a row is of: fit a generator that can be asked for one "
-        "(GAN, Flow, …) with labels, fit(X, labels=…)"
+        f"where={where!r}: this model does not know what class a row is of: fit one that can be asked (GAN, Flow, …; "
+        "an autoencoder whose prior knows classes: Mixture, LearnedMixture, Diffusion) with labels, fit(X, labels=…)"
     )

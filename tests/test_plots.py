@@ -81,6 +81,14 @@ def test_loss_curve_draws_the_columns_and_marks_the_kept_epoch():
     assert by_name["kept: epoch 10"].get_xdata()[0] == 10
 
 
+@pytest.mark.parametrize(("unit", "said"), [("nats per row", "loss (nats per row)"), ("", "loss")])
+def test_losses_are_told_in_their_unit(unit, said):
+    h = history(5)
+    h.unit = unit
+    again = History.from_config(h.to_config())
+    assert plots.loss_curve(again).axes[0].get_ylabel() == said
+
+
 def test_further_terms_have_their_own_panel():
     figure = plots.loss_curve(history(12, kl=[float(e) for e in range(12)], active_units=[3.0] * 12))
     assert len(figure.axes) == 2

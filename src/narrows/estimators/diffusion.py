@@ -89,7 +89,7 @@ class DiffusionChoices(ModelChoices):
 
     def describe(self, history: History, module: DiffusionGenerator) -> None:
         """Every row is given noise in training."""
-        history.code_size, history.noisy = None, True
+        history.code_size, history.noisy, history.unit = None, True, "1: knows nothing"
 
 
 @final

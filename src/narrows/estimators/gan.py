@@ -103,7 +103,7 @@ class GANChoices(NoiseChoices):
 
     def describe(self, history: History, module: GANModule) -> None:
         """Losses of a game say little."""
-        history.falling = False
+        history.falling, history.unit = False, ""
 
 
 @dataclass(frozen=True)
@@ -121,6 +121,10 @@ class MomentChoices(NoiseChoices):
         step = MomentStep(module, self.widths)
         # of some rows the discrepancy is so uncertain that the best epoch would be chosen by chance
         return Plan(step, [Player(step, trainable(step))], watcher(module), judged=False)
+
+    def describe(self, history: History, module: NoiseModule) -> None:
+        """The loss is a distance of kernels' means."""
+        history.unit = ""
 
 
 def steep(network: Network, layout: Layout) -> Network:

@@ -46,7 +46,8 @@ def loss_curve(history: Any) -> Figure:
     curves = [("training", history["loss"], BLUE)]
     if "validation_loss" in history.columns:
         curves.append(("validation", history["validation_loss"], ORANGE))
-    _panel(panels[0], history, curves, "loss (nats per row)", "Loss")
+    unit = getattr(history, "unit", "nats per row")
+    _panel(panels[0], history, curves, f"loss ({unit})" if unit else "loss", "Loss")
     panels[0].legend(
         fontsize=9,
         frameon=False,
@@ -59,7 +60,7 @@ def loss_curve(history: Any) -> Figure:
     if terms:
         colours = dict(zip(terms, FEW * (1 + len(terms) // len(FEW)), strict=False))
         lines = [(term, history[term], colours[term]) for term in terms]
-        _panel(panels[1], history, lines, "nats per row", "Further terms, in training")
+        _panel(panels[1], history, lines, unit, "Further terms, in training")
         panels[1].legend(handles=panels[1].get_lines()[: len(terms)], fontsize=9, frameon=False, loc="best")
         if min(np.nanmin(values) for _, values, _ in lines) >= 0 and panels[1].get_yscale() == "linear":
             panels[1].set_ylim(bottom=0)

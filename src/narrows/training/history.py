@@ -17,8 +17,8 @@ from narrows import files
 class History:
     """What happened in training, one row per epoch.
 
-    Columns are ``epoch``, ``step``, ``seconds``, ``learning_rate``, ``loss`` and its terms (training means, in nats
-    per row), the same with ``validation_`` before them, and what the model watches (``active_units``).
+    Columns are ``epoch``, ``step``, ``seconds``, ``learning_rate``, ``loss`` and its terms (training means, in
+    ``unit``), the same with ``validation_`` before them, and what the model watches (``active_units``).
 
     Attributes:
         rows: One dictionary per epoch.
@@ -28,6 +28,7 @@ class History:
         noisy: Whether training sees noise, dropout or corruption that validation does not.
         code_size: How many numbers the code has, None when there is no code.
         falling: Whether a loss that falls means that something is learnt; not so in a game of several players.
+        unit: What the loss and its terms are in; empty when in nothing that has a name.
     """
 
     rows: list[dict[str, float]] = field(default_factory=list)
@@ -37,6 +38,7 @@ class History:
     noisy: bool = False
     code_size: int | None = None
     falling: bool = True
+    unit: str = "nats per row"
 
     @property
     def columns(self) -> list[str]:

@@ -184,7 +184,9 @@ class Diagnosis:
             ]
         if not self.history.falling or coverage < 0.8 * expected:
             some = (
-                "Some kinds of rows are rare or missing" if coverage < 0.8 * expected else "No kind of row is missing"
+                "Some kinds of rows are rare or missing"
+                if coverage < 0.8 * expected
+                else "No large part of the rows is missing"
             )
             return [f"{some}: {words}."]
         return []

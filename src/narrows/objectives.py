@@ -67,8 +67,8 @@ class ELBO(Objective):
 
     Example:
         ```python
-        terms = ELBO()(p, Penalties(kl=KL()))
-        loss = total(terms)
+        terms = ELBO()(p, Penalties(kl=KL()))  # {"reconstruction": (B,), "kl": (B,)}
+        loss = sum(term.mean() for term in terms.values())
         ```
     """
 

@@ -143,10 +143,10 @@ class BaseModel(BaseEstimator, ABC):
         parts = _split(rows, training, seed)
         return self._learn(format_, *parts, seed, known)
 
-    def _fit_rows(self, format_: Any, rows: Rows) -> Self:
-        """Learn from rows that another's format made."""
+    def _fit_rows(self, format_: Any, rows: Rows, labels: Labels | None = None) -> Self:
+        """Learn from rows that a format made; they are used up."""
         seed = self._seed()
-        return self._learn(format_, *_split(rows, self._training(), seed), seed)
+        return self._learn(format_, *_split(rows, self._training(), seed), seed, labels)
 
     def _open(self, X: Any) -> tuple[Any, Rows]:
         """The format that suits the data, and the rows, at least two."""

@@ -13,7 +13,6 @@ from narrows._part import Interval, Part
 from narrows._types import Rows
 from narrows.bottlenecks import GroupedModule
 from narrows.errors import InvalidData, InvalidParameter
-from narrows.estimators._base import _split
 from narrows.estimators._choose import Choices
 from narrows.estimators._codes import BaseAutoencoder
 from narrows.estimators._labels import plain
@@ -112,10 +111,8 @@ class GroupedAutoencoder(BaseAutoencoder):
         if labels is not None:
             raise InvalidParameter("give labels or groups, not both: a class is a group")
         check_params(self)
-        seed = self._seed()
         format_, rows = self._open(X)
-        rows = rows.replace(group=_numbered(groups, len(rows)))
-        return self._learn(format_, *_split(rows, self._training(), seed), seed)
+        return self._fit_rows(format_, rows.replace(group=_numbered(groups, len(rows))))
 
     def transform(self, X: Any, groups: Any = None) -> np.ndarray:
         """The code of every row.

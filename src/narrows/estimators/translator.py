@@ -20,7 +20,7 @@ from narrows.corruptions import Corruption
 from narrows.data import open_source
 from narrows.data.split import count
 from narrows.errors import InvalidData, InvalidParameter
-from narrows.estimators._base import BaseModel, _split
+from narrows.estimators._base import BaseModel
 from narrows.estimators._choose import Choices
 from narrows.estimators._codes import BaseAutoencoder
 from narrows.estimators._labels import Labels
@@ -152,15 +152,13 @@ class Translator(TransformerMixin, BaseModel):
         check_params(self)
         if labels is None:
             X, labels = _joined(X)
-        seed = self._seed()
         format_, rows = self._open(X)
         known, index = Labels.of(labels, len(rows))
         if len(known.classes) < 2 or bool((index < 0).any()):
             raise InvalidData("a translator learns from two sets or more, and every row is of one of them")
         sizes = torch.bincount(index).float()
         weight = (len(index) / (len(sizes) * sizes))[index]  # sets count alike, however many rows they have
-        rows = rows.replace(condition=index, weight=weight)
-        return self._learn(format_, *_split(rows, self._training(), seed), seed, known)
+        return self._fit_rows(format_, rows.replace(condition=index, weight=weight), known)
 
     _finish = BaseAutoencoder._finish
 

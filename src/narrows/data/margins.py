@@ -80,7 +80,7 @@ class Margin:
         score = np.full(len(x), np.nan)
         if self.scored:
             free = state == self.width - 1
-            score[free] = ndtri(np.clip(self._uniform(x[free], rng), _EDGE, 1 - _EDGE))
+            score[free] = to_score(self._uniform(x[free], rng))
         return state, score
 
     def _uniform(self, x: Floats, rng: np.random.Generator) -> Floats:
@@ -263,3 +263,8 @@ def _decimals(values: Floats) -> int | None:
 def to_uniform(score: Floats) -> Floats:
     """Φ(score): places in [0, 1]."""
     return np.asarray(ndtr(score), dtype=np.float64)
+
+
+def to_score(uniform: Floats) -> Floats:
+    """Φ⁻¹(uniform): scores of places in [0, 1], as `Margin.forward` makes them."""
+    return np.asarray(ndtri(np.clip(uniform, _EDGE, 1 - _EDGE)), dtype=np.float64)

@@ -79,9 +79,10 @@ def _restored(content: Mapping[str, Any], state: Mapping[str, Tensor], source: M
     network, order = Part.from_config(content["network"]), tuple(map(int, content["order"]))
     shifts = [{int(j): torch.tensor(v) for j, v in s.items()} for s in content["shifts"]]
     expected = source.line(0)
+    if not isinstance(network, Network):
+        raise SavedModelError(f"{network!r} is not a network")
     fits = (
-        isinstance(network, Network)
-        and expected is not None
+        expected is not None
         and (line.states, line.numbers) == (expected.states, expected.numbers)
         and sorted(order) == list(range(len(line.widths)))
         and all([len(s[j]) for j in range(len(order))] == list(line.widths) for s in shifts)

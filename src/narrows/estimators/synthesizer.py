@@ -140,7 +140,10 @@ class Synthesizer(TaskEstimator):
         source = source.calibrated(_shares(view), seed)
         if self.sweeps:
             source = self._redrawing(source, model.format_.to_rows(view).values, seed)
-        return self._take(model, source, seed)
+        self._take(model, source, seed)
+        if self.sweeps and not source.redraws:
+            self.reasons_.append("too many columns or categories to draw every cell again: no sweeps")
+        return self
 
     def _redrawing(self, source: MarginSource, values: Tensor, seed: int) -> MarginSource:
         """The source with cells drawn again, where the table's columns are few enough for that."""
@@ -157,8 +160,6 @@ class Synthesizer(TaskEstimator):
         self.margins_ = source.margins if isinstance(source, MarginSource) else None
         self.format_ = model.format_ if self.margins_ is None else self.margins_.format
         self.reasons_ = list(model.reasons_)
-        if isinstance(source, MarginSource) and self.sweeps and source.redraw is None:
-            self.reasons_.append("too many columns or categories to draw every cell again: sweeps are left out")
         describe_features(self, self.format_)
         return self
 

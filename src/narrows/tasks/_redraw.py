@@ -146,7 +146,7 @@ class Redraw:
     def _logits(self, places: Tensor, column: int) -> Tensor:
         device = next(self.module.parameters()).device
         with torch.inference_mode():
-            parts = [self.module.logits(part.to(device), column).cpu() for part in places.split(CHUNK)]
+            parts = [self.module.logits(part.to(device), column).cpu() for part in torch.split(places, CHUNK)]
         return torch.cat(parts) if parts else torch.zeros(0, self.module.line.widths[column])
 
     def _drawn(self, places: Tensor, column: int, logits: Tensor) -> Tensor:

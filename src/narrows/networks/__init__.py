@@ -6,7 +6,7 @@ pairs two of them; `UNet` is a map only, for diffusion; `StemModule` turns rows 
 
 from __future__ import annotations
 
-from narrows.networks.base import Asymmetric, Network
+from narrows.networks.base import Asymmetric, Network, RaggedModule
 from narrows.networks.conv import Conv, default_channels
 from narrows.networks.dense import Dense, default_widths
 from narrows.networks.grid import Grid
@@ -20,6 +20,7 @@ __all__ = [
     "Dense",
     "Grid",
     "Network",
+    "RaggedModule",
     "Residual",
     "StemModule",
     "UNet",

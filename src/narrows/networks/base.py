@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -19,6 +19,9 @@ class Network(Part, ABC, room="networks", abstract=True):
     many per element (``shape`` of the decoder). The last layer has no activation: bottleneck and likelihood decide.
     All modules take any leading dimensions and are initialised from torch's global generator.
     """
+
+    #: Whether encoders take the lengths of series too: ``(…, steps, features), (…) -> (…, width)``.
+    takes_lengths: ClassVar[bool] = False
 
     @abstractmethod
     def encoder(self, shape: tuple[int, ...], width: int) -> nn.Module:
@@ -80,6 +83,25 @@ class Network(Part, ABC, room="networks", abstract=True):
             InvalidParameter: If this network cannot be told anything.
         """
         return BesideModule(self.map((math.prod(shape) + width,), shape))
+
+
+class RaggedModule(nn.Module):
+    """An encoder of series of unequal lengths, which it is told of by their last feature: 1 where a step exists.
+
+    So the encoder stays a function of one tensor, whose gradients `torch.func` takes and which is exported whole.
+
+    Args:
+        encoder: ``(…, steps, features), (…) -> (…, width)``: series and their lengths.
+    """
+
+    def __init__(self, encoder: nn.Module) -> None:
+        super().__init__()
+        self.encoder = encoder
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``(…, steps, features + 1) -> (…, width)``."""
+        out: Tensor = self.encoder(x[..., :-1], x[..., -1].sum(-1).long())
+        return out
 
 
 class BesideModule(nn.Module):

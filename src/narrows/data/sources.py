@@ -178,7 +178,13 @@ def format_from_config(config: Mapping[str, Any]) -> Any:
         from narrows.data.table import TableFormat
 
         return TableFormat.from_config(config)
-    raise SavedModelError(f"the saved model has data of kind {kind!r}, but this version knows 'image' and 'table'")
+    if kind == "text":
+        from narrows.data.text import TextFormat
+
+        return TextFormat.from_config(config)
+    raise SavedModelError(
+        f"the saved model has data of kind {kind!r}, but this version knows 'image', 'table' and 'text'"
+    )
 
 
 # --- images or table -----------------------------------------------------------------------------------------

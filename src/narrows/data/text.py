@@ -111,6 +111,11 @@ class TextFormat:
         return self.tokeniser.size if self.ends else None
 
     @property
+    def dtype(self) -> Any:
+        """The smallest type that holds all tokens."""
+        return np.uint8 if self.size <= 256 else np.uint16 if self.size <= 65_536 else np.int32
+
+    @property
     def layout(self) -> Layout:
         """A series of one category column."""
         return Layout((self.context, 1), (self.size,), low=(0.0,), high=(self.size - 1.0,))
@@ -141,17 +146,18 @@ class TextFormat:
         Raises:
             InvalidData: If there is nothing, or a character that was never seen.
         """
-        kind: Any = np.uint8 if self.size <= 256 else np.uint16 if self.size <= 65_536 else np.int32
-        end = np.array([] if self.end is None else [self.end], dtype=kind)
-        found, ended = list[NDArray[Any]](), 0
-        for text in corpus_of(raw, self.options.encoding, self.options.column).texts():
-            found += [self.tokeniser.encode(piece).astype(kind) for piece in self.tokeniser.pieces(text)]
-            found.append(end)
-            ended += len(end)
-        tokens = np.concatenate(found)
-        if len(tokens) == ended:
+        texts = list(self.each(raw))
+        end = np.array([] if self.end is None else [self.end], dtype=self.dtype)
+        tokens = np.concatenate([part for text in texts for part in (text, end)])
+        if len(tokens) == len(texts) * len(end):
             raise InvalidData("the text is empty: there is nothing to learn from or to judge")
         return tokens
+
+    def each(self, raw: Any) -> Iterator[NDArray[Any]]:
+        """The tokens of every text ``(T,)``, without end marks."""
+        for text in corpus_of(raw, self.options.encoding, self.options.column).texts():
+            found = [self.tokeniser.encode(piece).astype(self.dtype) for piece in self.tokeniser.pieces(text)]
+            yield np.concatenate([np.zeros(0, dtype=self.dtype), *found])
 
     def to_rows(self, raw: Any, owner: str = "this model") -> Rows:
         """Texts as windows of ``context`` tokens; the last is shorter."""

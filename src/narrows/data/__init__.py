@@ -1,6 +1,6 @@
 """Data in and out: formats, readers, embedded samples, and what a command-line word means.
 
-A format turns raw data into rows of tensors and back. `Table` and `Image` hold the options; ``fit`` gives the fitted
+A format turns raw data into rows of tensors and back. `Table`, `Image` and `Series` hold the options; ``fit`` gives the fitted
 format. Everything here is imported on first use.
 """
 
@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from narrows.data.factors import FactorImages, factor_images
     from narrows.data.image import Image, ImageFormat
     from narrows.data.readers import read_table, write_table
+    from narrows.data.series import Series, SeriesFormat
+    from narrows.data.series_set import SeriesSet
     from narrows.data.samples import Sample, catalogue, load
     from narrows.data.sources import Source, format_for, format_from_config, open_source
     from narrows.data.spool import open_stream
@@ -26,6 +28,9 @@ _HOMES = {
     "FactorImages": "factors",
     "PictureStream": "stream",
     "Sample": "samples",
+    "Series": "series",
+    "SeriesFormat": "series",
+    "SeriesSet": "series_set",
     "Source": "sources",
     "Stream": "stream",
     "Table": "table",
@@ -49,6 +54,9 @@ __all__ = [
     "ImageFormat",
     "PictureStream",
     "Sample",
+    "Series",
+    "SeriesFormat",
+    "SeriesSet",
     "Source",
     "Stream",
     "Table",

@@ -178,7 +178,13 @@ def format_from_config(config: Mapping[str, Any]) -> Any:
         from narrows.data.table import TableFormat
 
         return TableFormat.from_config(config)
-    raise SavedModelError(f"the saved model has data of kind {kind!r}, but this version knows 'image' and 'table'")
+    if kind == "series":
+        from narrows.data.series import SeriesFormat
+
+        return SeriesFormat.from_config(config)
+    raise SavedModelError(
+        f"the saved model has data of kind {kind!r}, but this version knows 'image', 'series' and 'table'"
+    )
 
 
 # --- images or table -----------------------------------------------------------------------------------------

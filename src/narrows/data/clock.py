@@ -62,11 +62,11 @@ class Clock:
         if self.kind == "month":
             # the last day of a month is told from the first of the next one
             first = (np.rint(ticks) + (self.day < 0)).astype(np.int64).astype("datetime64[M]").astype("datetime64[us]")
-            times = first + np.timedelta64(self.day, "us")
+            times: Any = first + np.timedelta64(self.day, "us")
         else:
             times = np.rint(ticks).astype(np.int64).astype("datetime64[us]")
         if self.type == "text":
-            return pa.array([str(t)[: self.width] for t in np.datetime_as_string(times)])
+            return pa.array([str(t)[: self.width] for t in np.datetime_as_string(times.astype("datetime64[us]"))])
         return pa.array(times).cast(pa.timestamp("us")).cast(_type(self.type), safe=False)
 
     def describe(self) -> str:
@@ -91,7 +91,9 @@ class Clock:
         """The clock that ``to_config`` described."""
         if config["kind"] not in ("number", "datetime", "month") or not float(config["step"]) > 0:
             raise ValueError(f"{config!r} is no clock")
-        return cls(str(config["kind"]), float(config["step"]), str(config["type"]), int(config["day"]), int(config["width"]))
+        return cls(
+            str(config["kind"]), float(config["step"]), str(config["type"]), int(config["day"]), int(config["width"])
+        )
 
 
 @dataclass(frozen=True)
@@ -131,7 +133,9 @@ def read_stamps(cells: Any, name: Any) -> Stamps:
     types = pa.types
     if types.is_temporal(array.type) and not types.is_time(array.type):
         micro = array.cast(pa.timestamp("us"), safe=False) if not types.is_duration(array.type) else array
-        return Stamps("datetime", micro.cast(pa.int64(), safe=False).to_numpy(zero_copy_only=False).astype(float), str(array.type))
+        return Stamps(
+            "datetime", micro.cast(pa.int64(), safe=False).to_numpy(zero_copy_only=False).astype(float), str(array.type)
+        )
     if types.is_integer(array.type) or types.is_floating(array.type):
         ticks = array.to_numpy(zero_copy_only=False).astype(np.float64)
         if not np.isfinite(ticks).all():
@@ -161,11 +165,12 @@ def spells_dates(cells: Any) -> bool:
         return True
     if not (pa.types.is_string(array.type) or pa.types.is_large_string(array.type)) or not len(array):
         return False
-    return all(re.match(r"\d{4}[-/]\d{1,2}([-/]\d{1,2})?([T ]|$)", t or "") for t in array[:50].to_pylist())
+    some = [t for t in array[:50].to_pylist() if t is not None]
+    return bool(some) and all(re.match(r"\d{4}[-/]\d{1,2}([-/]\d{1,2})?([T ]|$)", t) for t in some)
 
 
 def parse_every(every: Any) -> tuple[float, bool]:
-    """Ticks of a step as it was typed, and whether they are months: ``"15min"``, ``"1h"``, ``"1d"``, ``"1mo"``, ``2.5``.
+    """Ticks of a step as it was typed, ``"15min"``, ``"1h"``, ``"1mo"`` or ``2.5``, and whether they are months.
 
     Raises:
         InvalidParameter: If it is no length of time.
@@ -174,7 +179,9 @@ def parse_every(every: Any) -> tuple[float, bool]:
         return float(every), False
     found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(us|ms|s|min|h|d|w|mo)\s*", every) if isinstance(every, str) else None
     if found is None or float(found[1]) <= 0:
-        raise InvalidParameter(f"every={every!r} is no length of time: write 15min, 1h, 1d, 1w, 1mo, or a number above 0")
+        raise InvalidParameter(
+            f"every={every!r} is no length of time: write 15min, 1h, 1d, 1w, 1mo, or a number above 0"
+        )
     if found[2] == _MONTH:
         return float(found[1]), True
     return float(found[1]) * _UNITS[found[2]], False
@@ -192,7 +199,7 @@ def fit_clock(stamps: Stamps, groups: list[NDArray[np.int64]], every: Any = None
         InvalidData: If stamps come at several frequencies.
     """
     ticks = stamps.ticks
-    common = {"type": stamps.type, "width": stamps.width}
+    common: dict[str, Any] = {"type": stamps.type, "width": stamps.width}
     if every is not None:
         step, months = parse_every(every)
         if months and stamps.kind != "datetime":

@@ -14,6 +14,8 @@ Floats = NDArray[np.float64]
 CLEAR = 0.3
 #: How much of the highest peak's autocorrelation an earlier one must have to be the season: its multiples peak too.
 EARLIER = 0.9
+#: Peaks up to this many times as far are the same one.
+NEAR = 1.15
 #: How far the autocorrelation must have fallen before it rises to a peak; less is a ripple.
 FALL = 0.15
 
@@ -45,8 +47,8 @@ def find_season(tracks: Sequence[Any], longest: int = 400) -> tuple[int, float]:
     """The season of series: the lag at which they repeat themselves.
 
     The autocorrelation of each series, less the straight line through its values, is averaged over series and channels.
-    The season is its first peak, of those at 0.3 or more after a fall by 0.15 or more, that is within a tenth of the highest. Only lags of which
-    there are two whole periods and more are looked at.
+    The season is its first peak, of those at 0.3 or more after a fall by 0.15 or more, that is
+    within a tenth of the highest. Only lags of which there are two whole periods and more are looked at.
 
     Args:
         tracks: Arrays ``(T, C)`` of numbers, NaN where blank.
@@ -72,13 +74,17 @@ def find_season(tracks: Sequence[Any], longest: int = 400) -> tuple[int, float]:
             weight[: lags + 1] += len(track)
     found = total / np.maximum(weight, 1)
     inside = np.arange(2, most)
-    peaks = inside[(found[inside] >= found[inside - 1]) & (found[inside] > found[inside + 1])] if most > 2 else inside[:0]
+    peaks = (
+        inside[(found[inside] >= found[inside - 1]) & (found[inside] > found[inside + 1])] if most > 2 else inside[:0]
+    )
     lowest = np.minimum.accumulate(found)
     peaks = peaks[(found[peaks] >= CLEAR) & (lowest[peaks] <= found[peaks] - FALL)]
     if not len(peaks):
         return 1, 0.0
     first = peaks[found[peaks] >= EARLIER * found[peaks].max()][0]
-    return int(first), float(found[first])
+    near = peaks[(peaks >= first) & (peaks <= NEAR * first)]  # noise makes several peaks of one that is wide
+    best = near[found[near].argmax()]
+    return int(best), float(found[best])
 
 
 def _level(values: Floats) -> Floats:

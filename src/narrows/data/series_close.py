@@ -46,6 +46,10 @@ class Template:
         """The columns of values of a table; none for arrays."""
         return self.channels if self.shape == "frame" else ()
 
+    def phase(self, track: Track) -> int:
+        """Steps from where the first training series began to where a series begins."""
+        return round((track.start - self.origin) / (1.0 if self.clock is None else self.clock.step))
+
     def to_config(self) -> dict[str, Any]:
         """The template as plain JSON."""
         return {
@@ -101,7 +105,9 @@ def _frame(template: Template, tracks: Sequence[Track]) -> Any:
     columns: dict[str, Any] = {}
     if id_ is not None or len(tracks) > 1:
         names = [t.name if t.name is not None else i for i, t in enumerate(tracks)]
-        columns[str(id_ if id_ is not None else "series")] = [n for n, t in zip(names, tracks, strict=True) for _ in range(len(t))]
+        columns[str(id_ if id_ is not None else "series")] = [
+            n for n, t in zip(names, tracks, strict=True) for _ in range(len(t))
+        ]
     if time is not None and template.clock is not None:
         stamps = [template.clock.stamps(t.start, np.arange(len(t))) for t in tracks]
         columns[str(time)] = pa.concat_arrays(stamps)

@@ -132,8 +132,8 @@ def open_series(
         return _of_frame(raw, id, time, tuple(values), every, clock)
     if not hasattr(raw, "__array__"):
         raise InvalidType(
-            f"{type(raw).__name__} holds no series: give an array (n, time) or (n, time, channels), a list of arrays, or "
-            "a table with a row per time stamp"
+            f"{type(raw).__name__} holds no series: give an array (n, time) or (n, time, channels), a list of arrays, "
+            "or a table with a row per time stamp"
         )
     return _of_array(np.asarray(raw))
 
@@ -180,7 +180,9 @@ def _numbers(values: NDArray[Any], whose: str) -> NDArray[np.float64]:
         try:
             values = values.astype(np.float64)
         except (TypeError, ValueError):
-            raise InvalidType(f"{whose} holds {values.dtype} cells: give numbers, or a table with named columns") from None
+            raise InvalidType(
+                f"{whose} holds {values.dtype} cells: give numbers, or a table with named columns"
+            ) from None
     if not len(values):
         raise InvalidData(f"{whose} has no steps: leave it out")
     result = values.astype(np.float64)
@@ -200,11 +202,15 @@ def _of_frame(raw: Any, id_: Any, time: Any, values: tuple[Any, ...], every: Any
     for option, wanted in (("id", [id_]), ("time", [time]), ("values", values)):
         missing = [w for w in wanted if w is not None and w not in cells]
         if missing:
-            raise InvalidParameter(f"{option}={missing[0]!r}: there is no such column; there are {', '.join(map(str, names))}")
+            raise InvalidParameter(
+                f"{option}={missing[0]!r}: there is no such column; there are {', '.join(map(str, names))}"
+            )
     free = [n for n in names if n not in (id_, time, *values)]
     if time is None:
         time = guess_time(cells, free)
-        notes.append(f"time: column {time!r}" if time is not None else "no column of time stamps: rows are in their order")
+        notes.append(
+            f"time: column {time!r}" if time is not None else "no column of time stamps: rows are in their order"
+        )
     free = [n for n in free if n != time]
     if id_ is None:
         id_ = _guess_id(cells, free, time)
@@ -213,7 +219,9 @@ def _of_frame(raw: Any, id_: Any, time: Any, values: tuple[Any, ...], every: Any
     channels = values or tuple(n for n in free if n != id_ and _is_number(cells[n]))
     left = [n for n in free if n != id_ and n not in channels]
     if left:
-        notes.append(f"columns that are no numbers were left out: {', '.join(map(str, left[:5]))} (values= takes them in)")
+        notes.append(
+            f"columns that are no numbers were left out: {', '.join(map(str, left[:5]))} (values= takes them in)"
+        )
     if not channels:
         raise InvalidData(f"none of the columns {', '.join(map(str, names))} holds numbers: name the values by values=")
     matrix = _matrix(cells, channels)
@@ -251,7 +259,12 @@ def _repeats(cells: Any) -> bool:
 def _is_number(cells: Any) -> bool:
     if isinstance(cells, pa.Array):
         types = pa.types
-        return types.is_floating(cells.type) or types.is_integer(cells.type) or types.is_decimal(cells.type) or types.is_boolean(cells.type)
+        return (
+            types.is_floating(cells.type)
+            or types.is_integer(cells.type)
+            or types.is_decimal(cells.type)
+            or types.is_boolean(cells.type)
+        )
     return cells.dtype.kind in "biuf"
 
 
@@ -287,8 +300,14 @@ def _groups(cells: Any, rows: int) -> tuple[list[NDArray[np.int64]], list[Any]]:
 
 
 def _in_time(
-    cells: Any, column: Any, groups: list[NDArray[np.int64]], called: list[Any], matrix: NDArray[Any], every: Any,
-    known: Clock | None, notes: list[str]
+    cells: Any,
+    column: Any,
+    groups: list[NDArray[np.int64]],
+    called: list[Any],
+    matrix: NDArray[Any],
+    every: Any,
+    known: Clock | None,
+    notes: list[str],
 ) -> tuple[tuple[Track, ...], Clock]:
     stamps = read_stamps(cells, column)
     unsorted = sum(bool(np.any(np.diff(stamps.ticks[g]) < 0)) for g in groups)

@@ -113,7 +113,8 @@ def fitted_format(X: Any, options: Any, most: int, seed: int) -> tuple[Any, Any]
         seed: Fixes which.
     """
     if not isinstance(X, TableStream):
-        format_, rows = options.fit(X), count(X)
+        # what only becomes an array on the way has no length
+        format_, rows = options.fit(X), count(X) if hasattr(X, "__len__") else most
         chosen = np.sort(np.random.default_rng([seed, rows]).permutation(rows)[:most])
         return format_, X if rows <= most else take(X, chosen)
     fit = TableFitter(options, X.schema, X.notes)

@@ -254,8 +254,10 @@ def _fit(column: Column, x: Floats, blank: bool) -> Margin:
 
 
 def _decimals(values: Floats) -> int | None:
+    # 0.1 in single precision is another number than in double precision
+    kind = np.float32 if np.array_equal(values, values.astype(np.float32)) else np.float64
     for places in range(7):
-        if np.array_equal(np.round(values, places), values):
+        if np.array_equal(np.round(values, places).astype(kind), values.astype(kind)):
             return places
     return None
 

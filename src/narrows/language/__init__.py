@@ -1,8 +1,7 @@
-"""Language: how text is judged, searched and mended."""
-
-from __future__ import annotations
+"""What language models do with the probabilities of words: choose, search, stream, mend."""
 
 from narrows.language.channel import Channel
 from narrows.language.ngrams import Ngrams
+from narrows.language.strategies import Beam, Greedy, NextToken, Sample, Strategy, probabilities
 
-__all__ = ["Channel", "Ngrams"]
+__all__ = ["Beam", "Channel", "Greedy", "Ngrams", "NextToken", "Sample", "Strategy", "probabilities"]

@@ -18,7 +18,7 @@ ALIKE = (
     "|oa o|ow o|ou o|ou u|oo u|ew u|ue u|au o|aw o|ks x|cs x|ti s|ci s|si s|ss c|cc x|dg g|dg j|tc t|qu k|cq q|ui u"
 )
 TABLES = ("same", "first", "rest", "dropped", "added", "swapped", "two_for_one", "one_for_two")
-DEVIANCE = 0.16  # share of letters that are not as they should be, in words that are wrong
+DEVIANCE = 0.25  # share of letters that are not as they should be, in words that are wrong
 KNOWN = 30.0  # how many letters' worth of evidence the defaults count as, when misspellings are learnt from
 ROUNDS = 4
 BATCH = 4096
@@ -207,16 +207,16 @@ def _defaults(letters: str, size: int) -> dict[str, Tensor]:
     shares = near / near.sum(1, keepdim=True).clamp(min=1e-9)
     tables = {
         "same": torch.full((size,), 1 - DEVIANCE, dtype=torch.float64),
-        "first": 0.03 * shares,
-        "rest": 0.06 * shares,
-        "dropped": torch.full((size, size), 0.04, dtype=torch.float64),
+        "first": 0.05 * shares,
+        "rest": 0.12 * shares,
+        "dropped": torch.full((size, size), 0.06, dtype=torch.float64),
         "swapped": torch.full((size, size), 0.012, dtype=torch.float64),
         "added": torch.full((size, size), 0.02 / size, dtype=torch.float64) + 0.01 * shares,
         "two_for_one": torch.zeros(size, size, size, dtype=torch.float64),
         "one_for_two": torch.zeros(size, size, size, dtype=torch.float64),
     }
     tables["dropped"][0] = 0.01
-    tables["dropped"].diagonal().fill_(0.15)
+    tables["dropped"].diagonal().fill_(0.3)
     tables["added"].diagonal().add_(0.02)
     tables["added"][:, 0] = 0
     for rule in ALIKE.split("|"):

@@ -8,11 +8,12 @@ from dataclasses import dataclass
 NUMBER, MARK, WORD = "number", "mark", "word"
 
 _LETTERS = r"[^\W\d_]+"
-_CLITIC = r"['’](?:s|m|d|re|ve|ll)(?![^\W\d_])"  # it's, we're: words of their own, so that one stands for all
+_CLITIC = r"['’](?:s|m|d|re|ve|ll)(?![^\W\d_])"  # it's, we're: apart, so that one stands for all
 _PIECES = re.compile(
     rf"(?P<unknown><unk>)"
     rf"|(?P<other>(?:https?://|www\.)\S+|\S+@\S+\.\S+)"
-    rf"|(?P<word>{_CLITIC}|{_LETTERS}(?:(?!{_CLITIC})['’.&-]{_LETTERS})*(?![\d_]))"
+    rf"|(?P<clitic>{_CLITIC})"
+    rf"|(?P<word>{_LETTERS}(?:(?!{_CLITIC})['’.&-]{_LETTERS})*(?![\d_]))"
     r"|(?P<number>\w*\d\w*(?:[.,:]\d+)*)"
     r"|(?P<mark>[^\w\s]|_+)|(?P<rest>\w)",
     re.IGNORECASE,
@@ -41,15 +42,14 @@ class Piece:
     @property
     def token(self) -> str:
         """What a vocabulary knows it by: words in lower case, all numbers alike."""
-        return plain(self.text) if self.kind == WORD else "<number>" if self.kind == NUMBER else self.text.lower()
+        return "<number>" if self.kind == NUMBER else plain(self.text)
 
 
 def pieces(text: str) -> list[Piece]:
     """The words, numbers and marks of a text, in order.
 
     A word is made of letters, with single apostrophes, hyphens, dots or ampersands between them (``o'clock``,
-    ``third-quarter``, ``u.s``); the ends of ``it's`` and ``we'll`` are words of their own. What has digits in it is a
-    number. ``<unk>`` is a mark: a word that whoever prepared the text left out.
+    ``third-quarter``, ``u.s``); the ends of ``it's`` and ``we'll`` are marks. What has digits in it is a number. ``<unk>`` is a mark: a word that whoever prepared the text left out.
 
     Example:
         ```python

@@ -25,7 +25,6 @@ from pathlib import Path
 import numpy as np
 
 from narrows import Corrector
-from narrows.language.words import WORD, pieces
 
 RATE = 0.1
 Noisy = tuple[list[str], list[str]]  # a sentence as it was, and as it was written, word by word
@@ -49,7 +48,7 @@ def misspellings(folder: Path) -> list[tuple[str, str]]:
 
 def sentences(path: Path) -> list[str]:
     """The sentences of a file of the treebank."""
-    text = gzip.open(path, "rt").read() if path.suffix == ".gz" else path.read_text()
+    text = gzip.decompress(path.read_bytes()).decode() if path.suffix == ".gz" else path.read_text()
     parts = text.replace("\n", " ").split("<eos>") if "<eos>" in text else text.splitlines()
     return [part.strip() for part in parts if part.strip()]
 
@@ -99,7 +98,7 @@ def measure(noisy: list[Noisy], mend: Mend) -> tuple[int, int, int, int]:
 
 
 def aligned(made: list[str], written: list[str]) -> list[str]:
-    """What stands for every written word; where words were split or joined, what is nearest counts, and is not equal."""
+    """What stands for every written word; of words that were split or joined, nothing."""
     if len(made) == len(written):
         return made
     import difflib

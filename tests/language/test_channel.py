@@ -42,13 +42,21 @@ def by_hand(channel: Channel, typed: str, meant: str) -> float:
 
 @pytest.mark.parametrize(
     ("typed", "meant"),
-    [("bostin", "boston"), ("teh", "the"), ("fone", "phone"), ("a", "a"), ("kwik", "quick"), ("ab", "z"), ("hapy", "happy")],
+    [
+        ("bostin", "boston"),
+        ("teh", "the"),
+        ("fone", "phone"),
+        ("a", "a"),
+        ("kwik", "quick"),
+        ("ab", "z"),
+        ("apy", "appy"),
+    ],
 )
 def test_all_ways_are_summed(typed, meant):
     channel = Channel(LETTERS)
-    found = channel.log_prob(typed, [meant, "unrelatedword", "x"])
+    found = channel.log_prob(typed, [meant, "unre", "x"])
     assert found[0].exp().item() == pytest.approx(by_hand(channel, typed, meant), rel=1e-9)
-    assert found[1].exp().item() == pytest.approx(by_hand(channel, typed, "unrelatedword"), rel=1e-9)
+    assert found[1].exp().item() == pytest.approx(by_hand(channel, typed, "unre"), rel=1e-9)
 
 
 def test_a_word_has_its_probability_whatever_stands_beside_it():
@@ -80,7 +88,9 @@ def test_what_is_usual_is_likelier():
 
 
 def test_examples_teach_it_and_it_forgets_nothing():
-    pairs = [(w.replace("ee", "ie"), w) for w in ("seen", "keep", "feel", "deep", "week", "queen", "green", "steel")] * 6
+    pairs = [
+        (w.replace("ee", "ie"), w) for w in ("seen", "keep", "feel", "deep", "week", "queen", "green", "steel")
+    ] * 6
     before = Channel(LETTERS)
     after = before.learnt(pairs)
     held = [("niedle", "needle"), ("spied", "speed")]
@@ -88,7 +98,7 @@ def test_examples_teach_it_and_it_forgets_nothing():
         assert after.log_prob(typed, [meant]).item() > before.log_prob(typed, [meant]).item() + 0.3
     for name in TABLES:
         assert after.tables[name].shape == before.tables[name].shape
-        assert 0 <= after.tables[name].min()
+        assert after.tables[name].min() >= 0
         assert after.tables[name].max() <= 1 + 1e-9
     torch.testing.assert_close(after.tables["dropped"][-2], before.tables["dropped"][-2])  # nothing was said about z
     assert before.learnt([]) is before

@@ -100,7 +100,7 @@ def _learn(request: Request) -> Any:
     from narrows.estimators import Corrector
 
     pairs = None if request.misspellings is None else read_misspellings(request.misspellings)
-    asked = {} if request.error_rate is None else {"error_rate": request.error_rate}
+    asked: dict[str, Any] = {} if request.error_rate is None else {"error_rate": request.error_rate}
     return Corrector(**asked).fit(request.corpus, misspellings=pairs)
 
 

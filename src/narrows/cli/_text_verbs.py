@@ -24,7 +24,8 @@ def correct(
         ),
     ] = None,
     corpus: Annotated[
-        str | None, typer.Option("--corpus", metavar="SOURCE", help="Text that is right, to learn from: a file, a folder.")
+        str | None,
+        typer.Option("--corpus", metavar="SOURCE", help="Text that is right, to learn from: a file, a folder."),
     ] = None,
     misspellings: Annotated[
         str | None,

@@ -20,7 +20,7 @@ from narrows.data import format_from_config
 from narrows.data import image as _image  # noqa: F401  (registers the formats that a file may name)
 from narrows.data import table as _table  # noqa: F401
 from narrows.errors import NarrowsError, SavedModelError
-from narrows.estimators import _detector_files, _ensemble_files, _imputer_files, _synthesizer_files, corrector
+from narrows.estimators import _corrector_files, _detector_files, _ensemble_files, _imputer_files, _synthesizer_files
 from narrows.estimators._base import BaseModel, initial_module, layout_of
 from narrows.estimators._captions import Words
 from narrows.estimators._recipes import decode_params, encode_params, model_kind
@@ -130,7 +130,7 @@ def load(folder: str | os.PathLike[str], device: str = "cpu") -> Any:
     state = _weights(Path(folder), content)
     try:
         if content["estimator"] == "Corrector":
-            return corrector.restored(content, state)
+            return _corrector_files.restored(content, state)
         if content["estimator"] not in TASKS:
             return rebuild_model(content, state, device)
         estimator, kind = TASKS[content["estimator"]]

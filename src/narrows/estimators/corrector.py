@@ -7,23 +7,19 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Self, final, overload
+from typing import Annotated, Any, Self, final
 
 import numpy as np
-import torch
 from sklearn.base import BaseEstimator
-from torch import Tensor
 
-from narrows._part import Interval, encode
-from narrows._saved import FORMAT_VERSION
-from narrows._version import __version__
+from narrows._part import Interval
 from narrows.data.corpus import corpus_of, whole_words
-from narrows.errors import InvalidData, InvalidType, SavedModelError
+from narrows.errors import InvalidData, InvalidType
 from narrows.estimators._base import NotFitted
 from narrows.estimators._shared import check_params
-from narrows.estimators._store import inside, taken, tensor, write
-from narrows.language.channel import TABLES, Channel
-from narrows.language.lattice import Edge, Path as Reading, score, search
+from narrows.language.channel import Channel
+from narrows.language.lattice import Edge, score, search
+from narrows.language.lattice import Path as Reading
 from narrows.language.lexicon import Lexicon
 from narrows.language.ngrams import SPECIAL, UNKNOWN, Ngrams
 from narrows.language.readings import Readings, spelling_of
@@ -76,8 +72,8 @@ class Corrector(BaseEstimator):
 
     argmax over sentences m of  w · ln p(m) + ln p(t | m),  t being the text. p(m) is a trigram model with Kneser-Ney
     smoothing, p(t | m) a noisy channel: a word is written as meant with probability 1 − ``error_rate``, else letter by
-    letter as `language.Channel` has it; a space may be missing or too many. Words that were never seen may be right too:
-    they count as unknown words, with the probability of their spelling. Case, punctuation, numbers and spaces stay.
+    letter as `language.Channel` has it; a space may be missing or too many. Words that were never seen may be right,
+    too: they count as unknown words, with the probability of their spelling. Case, marks, numbers and spaces stay.
 
     Args:
         error_rate: Share of the words that are expected to be wrong: the larger, the more is changed.
@@ -207,12 +203,6 @@ class Corrector(BaseEstimator):
 
     # --- mending ---------------------------------------------------------------------------------------------
 
-    @overload
-    def correct(self, X: str, judge: Any = None) -> Correction: ...
-
-    @overload
-    def correct(self, X: Sequence[str], judge: Any = None) -> list[Correction]: ...
-
     def correct(self, X: Any, judge: Any = None) -> Any:
         """Text as it was probably meant.
 
@@ -272,9 +262,7 @@ class Corrector(BaseEstimator):
         written = line[found[edge.start].start : found[edge.end - 1].end]
         known = all(e.tokens != (UNKNOWN,) for e in instead)
         spelt = 0.0 if known else sum(e.cost for e in instead)
-        return Change(
-            found[edge.start].start, written, _words(edge, found), known, gain, gain - edge.cost + spelt
-        )
+        return Change(found[edge.start].start, written, _words(edge, found), known, gain, gain - edge.cost + spelt)
 
     def __sklearn_is_fitted__(self) -> bool:
         """Whether it has been fitted or loaded."""
@@ -297,46 +285,9 @@ class Corrector(BaseEstimator):
             The folder.
         """
         self._check_fitted()
-        content = {
-            "format_version": FORMAT_VERSION,
-            "narrows": __version__,
-            "estimator": "Corrector",
-            "params": {name: encode(value) for name, value in self.get_params().items()},
-            "reasons": list(self.reasons_),
-            "words": self.lexicon_.words,
-            "letters": self.channel_.letters,
-            "error_rate": self.error_rate_,
-            "metrics": encode(dict(metrics or {})),
-        }
-        tensors = {
-            "counts": torch.from_numpy(self._counts),
-            **inside("channel", self.channel_.tables),
-            **inside("language", {name: torch.from_numpy(a) for name, a in self.language_.arrays().items()}),
-        }
-        return write(Path(folder), tensors, content, _card)
+        from narrows.estimators import _corrector_files
 
-
-def restored(content: Mapping[str, Any], state: Mapping[str, Tensor]) -> Corrector:
-    """The corrector that ``model.json`` and its tensors describe.
-
-    Raises:
-        SavedModelError: If something is missing or does not fit.
-    """
-    made = Corrector(**content["params"])
-    check_params(made)
-    words, letters = [str(w) for w in content["words"]], str(content["letters"])
-    size, tables = len(words) + SPECIAL, taken("channel", state)
-    fresh = Channel(letters)
-    for name in TABLES:
-        tensor(tables, name, *fresh.tables[name].shape, dtype=torch.float64)
-    counts = tensor(state, "counts", len(words), dtype=torch.float64).numpy()
-    try:
-        language = Ngrams.restored(size, {n: t.numpy() for n, t in taken("language", state).items()})
-    except KeyError as error:
-        raise SavedModelError(f"the tensor 'language.{error.args[0]}' is missing") from error
-    made._set(Lexicon(words), language, Channel(letters, {n: tables[n] for n in TABLES}), counts, content["error_rate"])
-    made.reasons_ = [str(r) for r in content["reasons"]]
-    return made
+        return _corrector_files.save(self, Path(folder), metrics)
 
 
 def lines(X: Any) -> Iterator[str]:
@@ -395,13 +346,3 @@ def _judged(paths: Sequence[Reading], line: str, found: Sequence[Piece], judge: 
     texts = [_written(line, found, path.edges).strip() for path in paths]
     costs = np.array([sum(e.cost for e in path.edges) for path in paths])
     return paths[int(np.argmax(weight * np.asarray(judge.score_samples(texts)) + costs))]
-
-
-def _card(content: Mapping[str, Any]) -> str:
-    heading = f"# Corrector\n\nMade by narrows {content['narrows']}. Load it with `narrows.load(folder)`, or mend text"
-    reasons = "\n".join(f"- {r}" for r in content["reasons"])
-    return (
-        f"{heading} with `narrows correct FOLDER TEXT`.\n\n## Why\n\n{reasons}\n\n## Limits\n\nIt knows the words of the "
-        "text that it learnt from, takes rare names for misspellings of frequent words, and repeats the text's own "
-        "errors.\n"
-    )

@@ -4,4 +4,4 @@ from narrows.language.channel import Channel
 from narrows.language.ngrams import Ngrams
 from narrows.language.strategies import Beam, Greedy, NextToken, Sample, Strategy, probabilities
 
-__all__ = ["Beam", "Channel", "Greedy", "Ngrams", "NextToken", "Sample", "Strategy", "probabilities"]
+__all__ = ["Beam", "Channel", "Greedy", "NextToken", "Ngrams", "Sample", "Strategy", "probabilities"]

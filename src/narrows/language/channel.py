@@ -59,7 +59,7 @@ class Channel:
         return {name: table.flatten() for name, table in self.tables.items()}
 
     def log_prob(self, typed: str, meant: Sequence[str]) -> Tensor:
-        """ln p(typed | word, written wrong) for several words, in nats.
+        """Ln p(typed | word, written wrong) for several words, in nats.
 
         Args:
             typed: What was written.
@@ -194,9 +194,9 @@ def _defaults(letters: str, size: int) -> dict[str, Tensor]:
     """Probabilities of edits from what is known of typing and spelling."""
     index = {letter: i + 1 for i, letter in enumerate(letters)}
     near = torch.full((size, size), 0.15, dtype=torch.float64)
-    for a, b in _neighbours():
-        if a in index and b in index:
-            near[index[a], index[b]] += 1.0
+    for one, other in _neighbours():
+        if one in index and other in index:
+            near[index[one], index[other]] += 1.0
     vowels = [index[c] for c in SOUNDS[0] if c in index]
     for group in SOUNDS:
         for a in (index[c] for c in group if c in index):
@@ -221,8 +221,8 @@ def _defaults(letters: str, size: int) -> dict[str, Tensor]:
     tables["added"][:, 0] = 0
     for rule in ALIKE.split("|"):
         two, one = rule.split()
-        if all(c in index for c in two + one):
-            a, b, c = (index[x] for x in two + one)
+        if all(letter in index for letter in two + one):
+            a, b, c = (index[letter] for letter in two + one)
             tables["two_for_one"][a, b, c] = 0.05
             tables["one_for_two"][c, a, b] = 0.01
     return tables
@@ -232,6 +232,8 @@ def _neighbours() -> list[tuple[str, str]]:
     """Pairs of keys that lie side by side, both ways."""
     place = {c: (x + 0.5 * y, y) for y, row in enumerate(KEYBOARD) for x, c in enumerate(row)}
     return [
-        (a, b) for a in place for b in place if a != b
-        and abs(place[a][0] - place[b][0]) <= 1 and abs(place[a][1] - place[b][1]) <= 1
+        (a, b)
+        for a in place
+        for b in place
+        if a != b and abs(place[a][0] - place[b][0]) <= 1 and abs(place[a][1] - place[b][1]) <= 1
     ]

@@ -15,7 +15,7 @@ class Scores(Protocol):
     """What judges sentences: `Ngrams`, or anything that tells ln p(c | a b)."""
 
     def log_prob(self, a: object, b: object, c: object) -> Floats:
-        """ln p(c | a b), in nats, for whole numbers or arrays that broadcast."""
+        """Ln p(c | a b), in nats, for whole numbers or arrays that broadcast."""
 
 
 @dataclass(frozen=True)

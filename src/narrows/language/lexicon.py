@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
 import numpy as np
 import numpy.typing as npt
 
-_SOUND = str.maketrans({**dict.fromkeys("aeiouy'-.& ", ""), **dict.fromkeys("ckqgxj", "k"), **dict.fromkeys("sz", "s"),
-                        **dict.fromkeys("dt", "t"), **dict.fromkeys("fvpb", "p"), **dict.fromkeys("mn", "n"), "h": "", "w": ""})
+_SOUND = str.maketrans(
+    {
+        **dict.fromkeys("aeiouy'-.& ", ""),
+        **dict.fromkeys("ckqgxj", "k"),
+        **dict.fromkeys("sz", "s"),
+        **dict.fromkeys("dt", "t"),
+        **dict.fromkeys("fvpb", "p"),
+        **dict.fromkeys("mn", "n"),
+        "h": "",
+        "w": "",
+    }
+)
 
 
 class Lexicon:
@@ -71,6 +82,6 @@ def _features(word: str) -> Iterator[str]:
         seen[letter] += 1
         yield f"{letter}{seen[letter]}"
     ends = f"^{word}$"
-    yield from {f"{a}{b}~" for a, b in zip(ends, ends[1:], strict=False)}
+    yield from {f"{a}{b}~" for a, b in itertools.pairwise(ends)}
     sound = "^" + word[:1] + word[1:].replace("ph", "f").replace("gh", "").translate(_SOUND) + "$"
-    yield from {f"{a}{b}°" for a, b in zip(sound, sound[1:], strict=False)}
+    yield from {f"{a}{b}°" for a, b in itertools.pairwise(sound)}

@@ -34,10 +34,10 @@ class _Order:
 class Ngrams:
     """A trigram model with modified Kneser-Ney smoothing, every order interpolated with the shorter ones.
 
-    p(c | a b) = (n(a b c) − D)₊ / n(a b) + γ(a b) p(c | b), where p(c | b) is made likewise of the number of *different*
-    words that (b c) was seen behind, and the shortest order of an even share for every token. The discount D depends on
-    whether n is 1, 2 or more, and γ is what the discounts left over. What was seen once tells how likely the unseen
-    is: the share of `UNKNOWN` is at least that of the tokens seen once (Good and Turing's estimate).
+    p(c | a b) = (n(a b c) − D)₊ / n(a b) + γ(a b) p(c | b), where p(c | b) is made likewise of the number of
+    *different* words that (b c) was seen behind, and the shortest order of an even share for every token. The discount
+    D depends on whether n is 1, 2 or more, and γ is what the discounts left over. What was seen once tells how likely
+    the unseen is: the share of `UNKNOWN` is at least that of the tokens seen once (Good and Turing's estimate).
 
     Args:
         size: How many tokens there are, the special ones included.
@@ -84,7 +84,7 @@ class Ngrams:
         return cls(size, _order(threes, three_counts, size), _order(twos, two_counts, size), _shortest(ones))
 
     def log_prob(self, a: Any, b: Any, c: Any) -> Floats:
-        """ln p(c | a b), in nats; the arguments are whole numbers or arrays of one shape, or of shapes that broadcast.
+        """Ln p(c | a b), in nats; the arguments are whole numbers or arrays of one shape, or of shapes that broadcast.
 
         Args:
             a: The token before the last.
@@ -98,7 +98,7 @@ class Ngrams:
         return np.log(long + long_left * (short + short_left * self._one[c]))
 
     def score(self, sentence: Any) -> float:
-        """ln p of a whole sentence, its end included, in nats."""
+        """Ln p of a whole sentence, its end included, in nats."""
         line = np.concatenate([[BEGIN, BEGIN], np.asarray(sentence, np.int64), [END]]).astype(np.int64)
         return float(self.log_prob(line[:-2], line[1:-1], line[2:]).sum())
 

@@ -57,7 +57,7 @@ class Readings:
                 yield from self._joined(place, pieces[place - 1], piece)
 
     def spelt(self, word: str) -> float:
-        """ln p(these letters), for a word that is not known, in nats."""
+        """Ln p(these letters), for a word that is not known, in nats."""
         return self.spelling.score([self._letter(c) for c in word])
 
     def _letter(self, letter: str) -> int:

@@ -49,7 +49,8 @@ def pieces(text: str) -> list[Piece]:
     """The words, numbers and marks of a text, in order.
 
     A word is made of letters, with single apostrophes, hyphens, dots or ampersands between them (``o'clock``,
-    ``third-quarter``, ``u.s``); the ends of ``it's`` and ``we'll`` are marks. What has digits in it is a number. ``<unk>`` is a mark: a word that whoever prepared the text left out.
+    ``third-quarter``, ``u.s``); the ends of ``it's`` and ``we'll`` are marks. What has digits in it is a number.
+    ``<unk>`` is a mark: a word that whoever prepared the text left out.
 
     Example:
         ```python

@@ -106,7 +106,7 @@ class AutoencoderModule(nn.Module):
         return self.prior.conditional
 
     def generate(self, z: Tensor, condition: Tensor | None = None) -> Tensor:
-        """The rows of codes ``(B, L)``, in scaled units: images as means of p(x|z), others as draws."""
+        """The rows of codes ``(B, L)``, in scaled units: tables as draws from p(x|z), others as its means."""
         # a draw from the prior need not be a code that the bottleneck can give
         x = self.decode(self.snap(z))
         return x.sample() if len(self.layout.shape) == 1 else x.mean

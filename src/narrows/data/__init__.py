@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from narrows.data.spool import open_stream
     from narrows.data.stream import PictureStream, Stream, TableStream
     from narrows.data.table import Table, TableFormat
+    from narrows.data.text import Text, TextFormat
     from narrows.data.writers import write_images
 
 _HOMES = {
@@ -36,6 +37,8 @@ _HOMES = {
     "Table": "table",
     "TableFormat": "table",
     "TableStream": "stream",
+    "Text": "text",
+    "TextFormat": "text",
     "catalogue": "samples",
     "factor_images": "factors",
     "format_for": "sources",
@@ -62,6 +65,8 @@ __all__ = [
     "Table",
     "TableFormat",
     "TableStream",
+    "Text",
+    "TextFormat",
     "catalogue",
     "factor_images",
     "format_for",

@@ -259,6 +259,7 @@ def fit(
         out=out,
         resume=resume,
         force=force,
+        kind=kind,
     )
     run(request, Output(json, quiet))
 

@@ -234,6 +234,13 @@ def _of_frame(raw: Any, id_: Any, time: Any, values: tuple[Any, ...], every: Any
     return SeriesSet(tracks, "frame", kind, tuple(map(str, channels)), (id_, time), clock, notes)
 
 
+def take_apart(raw: Any) -> tuple[dict[Any, Any], list[Any], int]:
+    """The columns of a table by name, their names, and how many rows it has."""
+    opened = open_table(raw)
+    names = list(opened.names or [])
+    return dict(zip(names, opened.cells, strict=True)), names, opened.rows
+
+
 def guess_time(cells: dict[Any, Any], names: Sequence[Any]) -> Any:
     """The column of time stamps: the first that spells dates, or is called like one and holds different numbers."""
     for name in names:

@@ -72,11 +72,26 @@ class Explanation:
 
     def sentence(self, row: int, most: int = 3) -> str:
         """The same in words, such as ``"age = 17, expected 41 (+5.2)"``."""
+        if self.contributions.ndim == 3:
+            return self._stretch(row)
         found = [
             f"{name} = {_words(value)}, expected {_words(expected)} ({added:+.1f})"
             for name, value, expected, added in self.cells(row, most)
         ]
         return "; ".join(found) or "no cell stands out"
+
+    def _stretch(self, row: int) -> str:
+        """Of a series, the channel that added most, and the steps around the one that did."""
+        added = self.contributions[row]
+        channel = int(added.sum(axis=0).argmax())
+        line = added[:, channel]
+        first = last = int(line.argmax())
+        while first > 0 and line[first - 1] > 0.1 * line.max():
+            first -= 1
+        while last < len(line) - 1 and line[last + 1] > 0.1 * line.max():
+            last += 1
+        steps = f"step {first}" if first == last else f"steps {first} to {last}"
+        return f"{self.columns[channel] if self.columns else 'value'} at {steps} ({line[first : last + 1].sum():+.1f})"
 
 
 def found_limit(p: torch.Tensor, trained: torch.Tensor, false_discovery_rate: float) -> float:

@@ -355,7 +355,9 @@ class AnomalyDetector(OutlierMixin, TaskEstimator):
             p_values=self.detector_.p_values(scores, found.known).numpy(),
             contributions=terms.reshape(len(rows), *self.format_.layout.shape).numpy(),
             expected=self.format_.from_values(expected),
-            columns=tuple(str(c.name) for c in self.format_.columns) if self._of_tables() else (),
+            columns=tuple(str(c.name) for c in self.format_.columns)
+            if self._of_tables()
+            else getattr(self.format_, "channels", ()),
             given=X,
         )
 

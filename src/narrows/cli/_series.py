@@ -61,7 +61,9 @@ def write(rows: Any, out: str) -> str:
         return f"{rows.shape[0]:,} steps → {out}"
     if suffix in (".npz", ".npy"):
         if not isinstance(rows, np.ndarray):
-            raise InvalidParameter(f"--out {out!r}: these series are of unequal lengths; end the name in .csv or .parquet")
+            raise InvalidParameter(
+                f"--out {out!r}: these series are of unequal lengths; end the name in .csv or .parquet"
+            )
         with files.atomic(out) as temporary, temporary.open("wb") as file:
             if suffix == ".npy":
                 np.save(file, rows, allow_pickle=False)

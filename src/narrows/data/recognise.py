@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from narrows.data.clock import fit_clock, read_stamps
-from narrows.data.stream import Stream
 from narrows.data.series_set import IDS, SeriesSet, guess_time, open_series, take_apart
+from narrows.data.stream import Stream
 from narrows.errors import InvalidData, InvalidParameter
 
 KINDS = ("auto", "table", "series", "images")
@@ -32,10 +32,10 @@ def series_reason(data: Any) -> str | None:
     """Why data is taken for series, in words; None where it is not.
 
     An array ``(n, columns)`` of fractions is a set of series if it has 24 columns and 10 rows or more, neighbouring
-    columns go together (the median of their correlations over rows is 0.8 or more), and columns a quarter of the row apart
-    do so clearly less (by 0.15): the columns are steps then. An array ``(n, T, C)`` is, if it holds fractions, C is at
-    most 16 and T at least 4 · C: images are not that narrow. A long table is, if it has a column of time stamps that are
-    regular for nine in ten (within each series, where a column names several), and 12 rows for each series.
+    columns go together (the median of their correlations over rows is 0.8 or more), and columns a quarter of the row
+    apart do so clearly less (by 0.15): the columns are steps then. An array ``(n, T, C)`` is, if it holds fractions, C
+    is at most 16 and T at least 4 · C: images are not that narrow. A long table is, if it has a column of time stamps
+    that are regular for nine in ten (within each series, where a column names several), and 12 rows for each series.
 
     Args:
         data: An array, or an Arrow table.
@@ -67,7 +67,7 @@ def read_as(found: Any, kind: str) -> Any:
     Raises:
         InvalidData: If it cannot be read so.
     """
-    if isinstance(found.data, Stream) or kind == found.kind:
+    if isinstance(found.data, Stream) or kind == found.kind or (kind == "auto" and found.kind == "series"):
         return found
     if kind in ("auto", "series"):
         from narrows.data.series import Series

@@ -52,7 +52,7 @@ class SeriesSet:
             "lines" of ``(T,)``, or "frame", a long table.
         kind: For frames "pandas", "polars" or "pyarrow"; for arrays the name of their type.
         channels: What the channels are called.
-        columns: For frames, the names of the columns of series and times; None where there are none.
+        axes: For frames, the names of the columns of series and times; None where there are none.
         clock: The grid of time stamps; None where there are none.
         notes: What was found and changed, in words.
     """
@@ -61,7 +61,7 @@ class SeriesSet:
     shape: str
     kind: str
     channels: tuple[str, ...]
-    columns: tuple[Any, Any] = (None, None)
+    axes: tuple[Any, Any] = (None, None)
     clock: Clock | None = None
     notes: list[str] = field(default_factory=list)
 

@@ -7,7 +7,7 @@ import importlib
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ import numpy as np
 from narrows._part import Part
 from narrows.data.pictures import SUFFIXES as PICTURES
 from narrows.data.pictures import find_pictures, readable
-from narrows.data.series_set import SeriesSet
+from narrows.data.series_set import SeriesSet, open_series
 from narrows.data.stores import load_arrays
 from narrows.data.stream import Stream
 from narrows.errors import InvalidData, InvalidType, SavedModelError, UnreadableFile
@@ -317,6 +317,10 @@ def _open_sample(word: str, url: str | None, options: dict[str, Any]) -> Source:
             hint = " Download it first, and give the file."
         raise UnreadableFile(f"there is no file, folder or sample {word!r}; give {KINDS}.{hint}")
     found = load(word, url=url)
+    if found.kind == "series":
+        found = replace(
+            found, data=open_series(found.data), test=None if found.test is None else open_series(found.test)
+        )
     chosen = format_for(found.data, **options)
     notes = [f"sample data {found.name!r}: {found.description} ({found.licence}; {found.source})"]
     return Source(

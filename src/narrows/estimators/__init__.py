@@ -10,6 +10,7 @@ from narrows.estimators.autoencoder import (
     SparseAutoencoder,
     VariationalAutoencoder,
 )
+from narrows.estimators.autoregressive import AutoregressiveModel
 from narrows.estimators.boltzmann import Boltzmann
 from narrows.estimators.detector import AnomalyDetector
 from narrows.estimators.diffusion import Diffusion, LatentDiffusion
@@ -29,6 +30,7 @@ __all__ = [
     "AdversarialAutoencoder",
     "AnomalyDetector",
     "Autoencoder",
+    "AutoregressiveModel",
     "BaseAutoencoder",
     "BaseModel",
     "Boltzmann",

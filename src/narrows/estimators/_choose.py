@@ -182,8 +182,10 @@ def _series_network(layout: Layout, reasons: list[str]) -> Network:
         why = "are of unequal lengths" if layout.ragged else f"have {layout.size:,} values, more than {ALIGNED:,}"
         reasons.append(f"recurrent network: the series {why}")
         return networks.Recurrent()
-    reasons.append(f"dense network: all series have {layout.shape[0]} steps, which it sees at once (networks.Recurrent() "
-        "reads them one after the other, slower)")
+    reasons.append(
+        f"dense network: all series have {layout.shape[0]} steps, which it sees at once (networks.Recurrent() "
+        "reads them one after the other, slower)"
+    )
     return networks.Dense()
 
 

@@ -274,4 +274,4 @@ def calibrate(core: Detector, format_: SeriesFormat, second: SeriesSet) -> Detec
 
 def _set(format_: SeriesFormat, tracks: Sequence[Track]) -> SeriesSet:
     t = format_.template
-    return SeriesSet(tuple(tracks), t.shape, t.kind, t.channels, t.columns, t.clock)
+    return SeriesSet(tuple(tracks), t.shape, t.kind, t.channels, t.axes, t.clock)

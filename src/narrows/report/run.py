@@ -58,6 +58,7 @@ class Run:
         diagnosis: What a teacher would say of the loss curve.
         drawings: The figures.
         problems: What could not be made, and why.
+        forecasts: Of a model that forecasts, how it compares with simple forecasts.
         gap: How far the prior is from the codes; None if the model has no codes, or the rows are too few to say.
     """
 
@@ -71,10 +72,13 @@ class Run:
     drawings: list[Drawing] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
     gap: PriorGap | None = None
+    forecasts: str = ""
 
     @property
     def sentence(self) -> str:
         """The honest line."""
+        if self.forecasts:
+            return self.forecasts
         if not self.narrows:
             return "This model makes rows: it has no codes, and so nothing to compare with PCA."
         if self.comparison is None:
@@ -134,6 +138,9 @@ def write_run(
     target = Path(folder)
     model.save(target)
     run = Run(target, name, called or str(target), held_out=test is not None, narrows=hasattr(model, "reconstruct"))
+    if hasattr(model, "forecast"):
+        compared = model.comparison_
+        run.forecasts = "The series are too short to compare forecasts." if compared is None else compared.sentence()
     history = model.history_
     run.diagnosis = history.diagnose()
     if len(history):
@@ -245,8 +252,8 @@ def _draw(run: Run, model: Any, train: Any, test: Any, labels: Any, test_labels:
         add(
             "codes",
             "Code map",
-            f"Every point is {'a series, or a window of one,' if series else 'a row,'} placed by its code. Rows that the "
-            "model takes for alike lie close together.",
+            f"Every point is {'a series or a window of one' if series else 'a row'}, placed by its code. Rows that "
+            "the model takes for alike lie close together.",
             lambda: _map(model, train, test, labels, test_labels, label_name),
         )
     add(

@@ -191,6 +191,10 @@ def _columns(config: Mapping[str, Any]) -> list[dict[str, Any]]:
                 "high": scale["high"],
             }
         ]
+    if config["format"] == "series":
+        from narrows.data.series_format import SeriesFormat
+
+        return SeriesFormat.from_config(config).describe()
     from narrows.data.columns import Column
 
     return [Column.from_config(column).describe() for column in config["columns"]]
@@ -199,6 +203,8 @@ def _columns(config: Mapping[str, Any]) -> list[dict[str, Any]]:
 def _rows(config: Mapping[str, Any], columns: list[dict[str, Any]]) -> str:
     if config["format"] == "image":
         return f"{config['mode']} images of {config['size'][0]} × {config['size'][1]} pixels"
+    if config["format"] == "series":
+        return f"series of up to {config['steps']:,} steps, {len(columns)} channel{'s' * (len(columns) != 1)}"
     return f"tables of {len(columns)} column{'s' * (len(columns) != 1)}"
 
 

@@ -27,6 +27,7 @@ MODELS: dict[str, tuple[str, ...]] = {
     "moment-matching": ("MomentMatching", "mmd"),
     "diffusion": ("Diffusion",),
     "latent-diffusion": ("LatentDiffusion",),
+    "autoregressive": ("AutoregressiveModel", "ar", "forecaster"),
 }
 
 

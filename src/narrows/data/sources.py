@@ -7,7 +7,7 @@ import importlib
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ import numpy as np
 from narrows._part import Part
 from narrows.data.pictures import SUFFIXES as PICTURES
 from narrows.data.pictures import find_pictures, readable
+from narrows.data.series_set import SeriesSet, open_series
 from narrows.data.stores import load_arrays
 from narrows.data.stream import Stream
 from narrows.errors import InvalidData, InvalidType, SavedModelError, UnreadableFile
@@ -59,7 +60,7 @@ class Source:
 
     Attributes:
         name: What to call it: the sample's name, or the file's or folder's without its ending.
-        kind: "table" or "images".
+        kind: "table", "images" or "series".
         data: What a format takes: a table, an array, or a list of image files.
         test: Held-out data of the same kind, if the source has such a part.
         labels: ``(n,)`` the class of every row, if known; for figures, never for training.
@@ -91,6 +92,7 @@ def open_source(
     url: str | None = None,
     memory: int | None = None,
     stream: bool = False,
+    kind: str | None = None,
 ) -> Source:
     """Find out what ``source`` means and open it.
 
@@ -106,6 +108,8 @@ def open_source(
         url: Mirror to download samples from (see `load`).
         memory: Bytes that a table may take; one that would take more is opened as a `Stream`. None: no limit.
         stream: Whether tables are streamed however small.
+        kind: "table", "series" or "images" to read it as that; "auto" to recognise series too
+            (`narrows.data.recognise.series_reason`), as series. None: a table or images.
 
     Returns:
         The data and what is known about it.
@@ -121,6 +125,14 @@ def open_source(
         open_source("sales.csv").kind          # 'table'
         ```
     """
+    if kind is not None:
+        from narrows.data.recognise import check_kind, read_as
+
+        check_kind(kind)
+        found = open_source(
+            source, sql=sql, skip_bad=skip_bad, image_size=image_size, url=url, memory=memory, stream=stream
+        )
+        return read_as(found, kind)
     options: dict[str, Any] = {"size": image_size, "skip_bad": skip_bad}
     budget = None if memory is None else (memory, stream)
     if isinstance(source, Stream):
@@ -164,6 +176,10 @@ def format_for(data: Any, **options: Any) -> Part:
     """
     from narrows.data.image import Image
 
+    if isinstance(data, SeriesSet):
+        from narrows.data.series import Series
+
+        return Series()
     if _looks_like_images(data):
         return Image(**{name: value for name, value in options.items() if value is not None})
     from narrows.data.table import Table
@@ -301,6 +317,10 @@ def _open_sample(word: str, url: str | None, options: dict[str, Any]) -> Source:
             hint = " Download it first, and give the file."
         raise UnreadableFile(f"there is no file, folder or sample {word!r}; give {KINDS}.{hint}")
     found = load(word, url=url)
+    if found.kind == "series":
+        found = replace(
+            found, data=open_series(found.data), test=None if found.test is None else open_series(found.test)
+        )
     chosen = format_for(found.data, **options)
     notes = [f"sample data {found.name!r}: {found.description} ({found.licence}; {found.source})"]
     return Source(

@@ -51,7 +51,7 @@ def test_words_for_people_and_labels(flowers):
 
 def test_where_all_fail_nothing_is_left(flowers):
     text = flowers.parent / "constant.csv"
-    text.write_text("a\n" + "1\n" * 60)
+    text.write_text("a\n" + "1\n" * 120)
     told = refused("compare", text, "--models", "diffusion", "-o", flowers.parent / "none")
     assert "no model has a result: diffusion has no result: all 86 rows are the same" in told
     assert not (flowers.parent / "none").exists()

@@ -87,11 +87,11 @@ def _quality(contest: Contest) -> dict[str, Any]:
     if exact:
         found.append(("log p(x), nats", lambda c: c.likelihood, lambda v: f"{v:,.2f}".replace("-", "−"), 0))
     caption = (
-        f"{contest.measured:,} made {things} of each beside as many held-out ones. {contest.space} Precision: made "
-        f"{things} that lie where real ones lie; recall and coverage: kinds of real {things} that are reached. Density: "
-        f"above 1 where made {things} crowd together. Not told apart: 1 where boosted trees cannot tell made {things} "
-        "from real ones, 0 where they always can. Near-repeats, and those close to a training one: about 5 % of real "
-        f"{things} are."
+        f"{contest.measured:,} made {things} of each beside as many held-out ones. {contest.space} Precision: share of "
+        f"made {things} that lie where real ones lie; recall and coverage: share of real {things} that are reached. "
+        f"Density: above 1 where made {things} crowd together. Not told apart: 1 where boosted trees cannot tell made "
+        f"{things} from real ones, 0 where they always can. Near-repeats, and those close to a training one: about 5 % "
+        f"of real {things} are."
     )
     if exact:
         caption += " log p(x) is of held-out rows in scaled units, where the model knows it exactly."

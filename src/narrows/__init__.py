@@ -73,6 +73,7 @@ _ROOMS = (
     "errors",
     "estimators",
     "evaluate",
+    "language",
     "likelihoods",
     "networks",
     "objectives",

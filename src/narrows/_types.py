@@ -17,14 +17,16 @@ class Layout:
     """What one row looks like to parts and networks.
 
     Attributes:
-        shape: Shape of one row of values: ``(columns,)`` for a table, ``(channels, height, width)`` for an image.
-        categories: For a table, one number per column: 0 where the column is a number, else how many categories
-            it has. None when all elements are numbers.
+        shape: Shape of one row of values: ``(columns,)`` for a table, ``(steps, columns)`` for a series or a text,
+            ``(channels, height, width)`` for an image.
+        categories: For a table or a series, one number per column: 0 where the column is a number, else how many
+            categories it has. None when all elements are numbers.
         low: Smallest value seen in training, in scaled units: one per column, or a single one for all elements.
         high: Largest value seen in training, likewise.
         blanks: Whether values can be missing: one per column, or a single one for all elements. A network is told
             which values are blank only where some were blank in training: what it never saw, it cannot use.
         classes: How many classes ``Rows.condition`` tells apart; 0 where rows have no labels.
+        ragged: For series: whether some are shorter than ``steps``, so that ``Rows.lengths`` is there.
     """
 
     shape: tuple[int, ...]
@@ -33,16 +35,32 @@ class Layout:
     high: tuple[float, ...] = (1.0,)
     blanks: tuple[bool, ...] = (False,)
     classes: int = 0
+    ragged: bool = False
 
     def __post_init__(self) -> None:
-        """Tables must say of every column whether it is a category."""
-        if self.categories is not None and self.shape != (len(self.categories),):
+        """Tables and series must say of every column whether it is a category."""
+        if self.categories is not None and (len(self.shape) > 2 or self.shape[-1] != len(self.categories)):
             raise ValueError(f"{len(self.categories)} categories for rows of shape {self.shape}")
 
     @property
     def size(self) -> int:
         """How many elements a row has."""
         return int(torch.Size(self.shape).numel())
+
+    @property
+    def series(self) -> bool:
+        """Whether rows are series: steps in order, each like a row of a table."""
+        return len(self.shape) == 2
+
+    @property
+    def steps(self) -> tuple[int, ...]:
+        """``(steps,)`` of a series, ``()`` of other rows: with the shape of a `step`, the shape of a row."""
+        return self.shape[:1] if self.series else ()
+
+    @property
+    def step(self) -> Layout:
+        """One step of a series, which is what a likelihood describes; of other rows, the row itself."""
+        return dataclasses.replace(self, shape=self.shape[1:], ragged=False) if self.series else self
 
     def maskable(self) -> Layout:
         """This layout for rows in which any value may be missing."""
@@ -84,12 +102,17 @@ class Rows:
 
     def mask(self) -> Tensor | None:
         """``(B, *shape)`` boolean, true where a value exists and is observed; None when that is everywhere."""
-        if self.lengths is None:
+        exists = self.exists()
+        if exists is None:
             return self.observed
-        steps = torch.arange(self.values.shape[1], device=self.values.device)
-        exists = steps < self.lengths.unsqueeze(-1)
         exists = exists.reshape(exists.shape + (1,) * (self.values.ndim - 2)).expand(self.values.shape)
         return exists if self.observed is None else exists & self.observed
+
+    def exists(self) -> Tensor | None:
+        """``(B, steps)`` boolean, true where a step of a series exists; None when all do."""
+        if self.lengths is None:
+            return None
+        return torch.arange(self.values.shape[1], device=self.values.device) < self.lengths.unsqueeze(-1)
 
     def tensors(self) -> dict[str, Tensor]:
         """The fields that are there, by name."""

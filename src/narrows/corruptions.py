@@ -110,6 +110,40 @@ class Masking(Corruption):
         return masked.replace(values=_blank(rows.values, masked.mask()))
 
 
+class Gaps(Corruption):
+    """Blank a stretch of every row: steps of a series in all channels at once, as when a sensor falls silent.
+
+    Of tables it is neighbouring columns, of images lines. Each row gets one gap: of a length drawn evenly from 0 to
+    ``longest``, somewhere in the row.
+
+    Args:
+        longest: The longest gap, as a share of the row's steps.
+
+    ```python
+    corruptions.Gaps(longest=0.25)(rows, layout).observed  # false in one stretch of every series
+    ```
+    """
+
+    longest: Annotated[float, Interval(0, 1)] = 0.3
+
+    @property
+    def masks(self) -> bool:
+        """Always."""
+        return True
+
+    def __call__(self, rows: Rows, layout: Layout) -> Rows:
+        """The rows with a stretch blanked; ``observed`` is made if there was none."""
+        values, axis = rows.values, 2 if len(layout.shape) == 3 else 1
+        steps = values.shape[axis]
+        one = values.flatten(1)[:, :1].reshape(-1, *[1] * (values.ndim - 1))
+        length = (torch.rand_like(one) * (round(self.longest * steps) + 1)).floor()
+        start = (torch.rand_like(one) * (steps - length + 1)).floor()
+        place = torch.arange(steps, device=values.device).reshape([-1 if i == axis else 1 for i in range(values.ndim)])
+        keep = ((place < start) | (place >= start + length)).expand(values.shape)
+        masked = rows.replace(observed=keep if rows.observed is None else rows.observed & keep)
+        return masked.replace(values=_blank(values, masked.mask()))
+
+
 class SaltAndPepper(Corruption):
     """Set a fraction of the numbers to the lowest or highest value of training, of the categories to a random one.
 

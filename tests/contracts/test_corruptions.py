@@ -9,11 +9,12 @@ from torch.func import vmap
 from narrows import corruptions
 from narrows._part import Part
 from narrows._types import Layout, Rows
-from narrows.corruptions import Binarise, Chain, Corruption, Gaussian, Masking, RowSwap, SaltAndPepper, Warp
+from narrows.corruptions import Binarise, Chain, Corruption, Gaps, Gaussian, Masking, RowSwap, SaltAndPepper, Warp
 
 PARTS = [
     Gaussian(scale=0.5),
     Masking(fraction=0.3),
+    Gaps(longest=0.5),
     SaltAndPepper(fraction=0.3),
     RowSwap(fraction=0.3),
     Binarise(),

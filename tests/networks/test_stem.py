@@ -121,3 +121,42 @@ def test_stem_works_under_vmap():
 def test_layouts_that_contradict_themselves_are_refused():
     with pytest.raises(ValueError, match="2 categories"):
         StemModule(Layout(shape=(3,), categories=(0, 2)))
+
+
+def test_series_have_their_features_last_and_say_which_steps_exist():
+    layout = Layout(shape=(3, 2), categories=(0, 3), blanks=(True, False), ragged=True)
+    stem = StemModule(layout)
+    assert stem.shape == (3, 1 + 3 + 1 + 1)  # number, one-hot, seen, exists
+    values = torch.tensor([[[0.5, 2.0], [0.0, 1.0], [9.0, 0.0]]])
+    observed = torch.tensor([[[True, True], [False, True], [True, True]]])
+    found = stem(Rows(values=values, observed=observed, lengths=torch.tensor([2])))
+    assert found.tolist() == [[[0.5, 0, 0, 1, 1, 1], [0, 0, 1, 0, 0, 1], [0, 0, 0, 0, 0, 0]]]
+
+
+def test_a_series_is_described_step_by_step():
+    layout = Layout(shape=(7, 2), categories=(0, 4), ragged=True)
+    assert layout.series
+    assert layout.steps == (7,)
+    assert layout.step == Layout(shape=(2,), categories=(0, 4))
+    assert Layout(shape=(3,)).step == Layout(shape=(3,))
+    assert Layout(shape=(3, 4, 5)).steps == ()
+
+
+def test_an_autoencoder_of_short_series_does_not_look_beyond_their_ends():
+    from narrows.bottlenecks import Plain
+    from narrows.likelihoods import Categorical, Gaussian, Mixed, log_likelihood
+    from narrows.models import AutoencoderModule
+    from narrows.networks import Dense
+    from narrows.priors import StandardNormal
+
+    layout = Layout(shape=(5, 2), categories=(0, 3), ragged=True)
+    module = AutoencoderModule(layout, Dense((8,)), Plain(2), Mixed((Gaussian(), Categorical())), StandardNormal())
+    values = torch.rand(4, 5, 2) * torch.tensor([1.0, 0.0]) + torch.tensor([0.0, 2.0])
+    other = values.clone()
+    lengths = torch.tensor([5, 3, 1, 4])
+    other[1, 3:], other[2, 1:] = 7.0, 1.0
+    first, second = Rows(values, lengths=lengths), Rows(other, lengths=lengths)
+    one, two = module(first), module(second)
+    assert torch.equal(one.code.z, two.code.z)
+    assert one.x.mean.shape == (4, 5, 2)
+    assert torch.equal(log_likelihood(one.x, first), log_likelihood(two.x, second))

@@ -1,7 +1,7 @@
 """Data in and out: formats, readers, embedded samples, and what a command-line word means.
 
-A format turns raw data into rows of tensors and back. `Table` and `Image` hold the options; ``fit`` gives the fitted
-format. Everything here is imported on first use.
+A format turns raw data into rows of tensors and back. `Table`, `Image` and `Series` hold the options; ``fit`` gives the
+fitted format. Everything here is imported on first use.
 """
 
 from __future__ import annotations
@@ -14,10 +14,13 @@ if TYPE_CHECKING:
     from narrows.data.image import Image, ImageFormat
     from narrows.data.readers import read_table, write_table
     from narrows.data.samples import Sample, catalogue, load
+    from narrows.data.series import Series, SeriesFormat
+    from narrows.data.series_set import SeriesSet
     from narrows.data.sources import Source, format_for, format_from_config, open_source
     from narrows.data.spool import open_stream
     from narrows.data.stream import PictureStream, Stream, TableStream
     from narrows.data.table import Table, TableFormat
+    from narrows.data.text import Text, TextFormat
     from narrows.data.writers import write_images
 
 _HOMES = {
@@ -26,11 +29,16 @@ _HOMES = {
     "FactorImages": "factors",
     "PictureStream": "stream",
     "Sample": "samples",
+    "Series": "series",
+    "SeriesFormat": "series",
+    "SeriesSet": "series_set",
     "Source": "sources",
     "Stream": "stream",
     "Table": "table",
     "TableFormat": "table",
     "TableStream": "stream",
+    "Text": "text",
+    "TextFormat": "text",
     "catalogue": "samples",
     "factor_images": "factors",
     "format_for": "sources",
@@ -49,11 +57,16 @@ __all__ = [
     "ImageFormat",
     "PictureStream",
     "Sample",
+    "Series",
+    "SeriesFormat",
+    "SeriesSet",
     "Source",
     "Stream",
     "Table",
     "TableFormat",
     "TableStream",
+    "Text",
+    "TextFormat",
     "catalogue",
     "factor_images",
     "format_for",

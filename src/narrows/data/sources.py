@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import importlib
 import os
 import re
 from collections.abc import Mapping
@@ -36,6 +37,13 @@ TABLES = (
     *(".pq", ".sqlite", ".sqlite3", ".tab", ".tab.gz", ".tsv", ".tsv.gz", ".txt", ".txt.gz"),
 )
 ARRAYS = (".npy", ".npz")
+#: The fitted formats that a saved model may name, and their homes.
+FORMATS = {
+    "image": ("image", "ImageFormat"),
+    "series": ("series", "SeriesFormat"),
+    "table": ("table", "TableFormat"),
+    "text": ("text", "TextFormat"),
+}
 KINDS = (
     "a table (.csv, .tsv, .parquet, .json, .sqlite), images (.png, .jpg, .tif, .webp, …), an array (.npy, .npz), a "
     "folder or a pattern of these, an SQL query, or the name of a sample"
@@ -170,15 +178,10 @@ def format_from_config(config: Mapping[str, Any]) -> Any:
         SavedModelError: If the kind of format is not known, or the description is damaged.
     """
     kind = config.get("format")
-    if kind == "image":
-        from narrows.data.image import ImageFormat
-
-        return ImageFormat.from_config(config)
-    if kind == "table":
-        from narrows.data.table import TableFormat
-
-        return TableFormat.from_config(config)
-    raise SavedModelError(f"the saved model has data of kind {kind!r}, but this version knows 'image' and 'table'")
+    if kind not in FORMATS:
+        raise SavedModelError(f"the saved model has data of kind {kind!r}, but this version knows {', '.join(FORMATS)}")
+    home, name = FORMATS[kind]
+    return getattr(importlib.import_module(f"narrows.data.{home}"), name).from_config(config)
 
 
 # --- images or table -----------------------------------------------------------------------------------------

@@ -56,7 +56,9 @@ class ModelChoices(ABC):
     def __post_init__(self) -> None:
         """A format is any part to the type checker, but not to the data."""
         if self.format is not None and self.format.room != "formats":
-            raise InvalidParameter(f"format={self.format!r} is not a format: give narrows.data.Table() or Image()")
+            raise InvalidParameter(
+                f"format={self.format!r} is not a format: give narrows.data.Table(), Image() or Series()"
+            )
 
     def parts(self) -> dict[str, Part]:
         """The parts that are there, by name."""

@@ -26,6 +26,7 @@ from narrows.training import History, Player, Step
 from narrows.training.loop import trainable
 from narrows.training.seeds import seeded
 
+ALIGNED = 1_024  # values of a series of fixed length up to which a dense network learns more in the same time
 CRITICS_SEED = 20_241_118  # critics begin alike in every run; what they learn differs
 
 Chosen = TypeVar("Chosen", bound="Choices")
@@ -163,6 +164,8 @@ def _code_size(choices: Choices, layout: Layout, reasons: list[str]) -> int:
 
 def default_network(layout: Layout, reasons: list[str]) -> Network:
     """The network that suits rows, with the reason in words."""
+    if layout.series:
+        return _series_network(layout, reasons)
     if len(layout.shape) == 3 and min(layout.shape[1:]) >= 16:
         reasons.append(f"convolutional network: the rows are images of {layout.shape[1]} × {layout.shape[2]} pixels")
         return networks.Conv()
@@ -171,6 +174,15 @@ def default_network(layout: Layout, reasons: list[str]) -> Network:
         reasons.append(f"dense network: images of {size} are too small for convolutions, which begin at 16 × 16")
     else:
         reasons.append("dense network: the rows are a table's columns, which have no neighbours to convolve")
+    return networks.Dense()
+
+
+def _series_network(layout: Layout, reasons: list[str]) -> Network:
+    if layout.ragged or layout.size > ALIGNED:
+        why = "are of unequal lengths" if layout.ragged else f"have {layout.size:,} values, more than {ALIGNED:,}"
+        reasons.append(f"dense network: the series {why}")
+        return networks.Dense()
+    reasons.append(f"dense network: all series have {layout.shape[0]} steps, which it sees at once")
     return networks.Dense()
 
 

@@ -100,6 +100,24 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseMod
         rows = self._rows(X)
         return self.format_.from_values(tasks.reconstruct(self.module_, rows), like=X)
 
+    @streamed
+    def impute(self, X: Any) -> Any:
+        """Rows whose blanks are filled with what the model makes of them; what is there stays as it is.
+
+        A model that was trained with blanks, or with a corruption that makes some (`corruptions.Masking`; of series
+        `corruptions.Gaps`), has learnt to. For tables `Imputer` knows more ways.
+
+        Args:
+            X: n rows, as in ``fit``.
+
+        Returns:
+            n rows, in the units and the container of the training data.
+        """
+        rows = self._rows(X)
+        made, mask = tasks.reconstruct(self.module_, rows), rows.mask()
+        filled = rows.values if mask is None else torch.where(mask, rows.values, made)
+        return self.format_.from_values(filled, clip=False, like=X)
+
     def denoise(self, X: Any) -> Any:
         """Rows with their noise taken out: the expected clean row given a noisy one.
 

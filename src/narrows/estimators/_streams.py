@@ -14,6 +14,7 @@ from narrows._types import Rows
 from narrows.data import PictureStream, Stream, TableStream, format_for, open_source
 from narrows.data.budget import in_words, size_in_bytes
 from narrows.data.row_stream import Prepared, RowStream, prepare, prepare_pictures
+from narrows.data.split import count, take
 from narrows.data.stream import Rule
 from narrows.data.summaries import TableFitter
 from narrows.errors import InvalidData
@@ -112,7 +113,10 @@ def fitted_format(X: Any, options: Any, most: int, seed: int) -> tuple[Any, Any]
         seed: Fixes which.
     """
     if not isinstance(X, TableStream):
-        return options.fit(X), X
+        # what only becomes an array on the way has no length
+        format_, rows = options.fit(X), count(X) if hasattr(X, "__len__") else most
+        chosen = np.sort(np.random.default_rng([seed, rows]).permutation(rows)[:most])
+        return format_, X if rows <= most else take(X, chosen)
     fit = TableFitter(options, X.schema, X.notes)
     (rows,) = X.pick([_share(X, most, seed)], see=fit.add)
     if rows is None:

@@ -223,7 +223,7 @@ class Imputer(OneToOneFeatureMixin, TransformerMixin, TaskEstimator):
             warnings.warn(
                 DataWarning(f"columns {still!r} were blank throughout in training: they stay blank"), stacklevel=3
             )
-        return fill_cells(X, columns, values.double().numpy())
+        return fill_cells(X, columns, values.numpy())
 
     def __sklearn_tags__(self) -> Tags:
         """Blanks are what it is for."""

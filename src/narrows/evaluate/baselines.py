@@ -172,7 +172,7 @@ def compare(model: Any, X_train: Any, X_test: Any) -> Comparison:
         code_size=np.shape(np.asarray(model.transform(X_test)))[1],
         mask=mask,
         train_mask=train_mask,
-        categories=model.format_.layout.categories,
+        categories=_kinds(model.format_.layout),
         untrained=untrained,
     )
 
@@ -312,7 +312,14 @@ def _answer(name: str, values: Any, shape: tuple[int, ...]) -> Floats:
 
 def _rows(model: Any, X: Any) -> tuple[Any, Bools | None]:
     rows = model.format_.to_rows(X)
-    return rows.values, None if rows.observed is None else to_array(rows.observed, np.bool_)
+    mask = rows.mask()
+    return rows.values, None if mask is None else to_array(mask, np.bool_)
+
+
+def _kinds(layout: Any) -> Sequence[int] | None:
+    """Categories of every value of a row: of a series, those of its channels step by step."""
+    repeats = layout.shape[0] if len(layout.shape) == 2 else 1
+    return None if layout.categories is None else tuple(layout.categories) * repeats
 
 
 def _observed(values: Any, mask: Any) -> tuple[Floats, Bools]:

@@ -12,7 +12,7 @@ from narrows._normal import FullNormal, Normal
 from narrows._types import Code, Distribution, Layout, Pass, Rows
 from narrows.bottlenecks import Bottleneck, BottleneckModule, GroupedModule, QuantisingModule
 from narrows.likelihoods import Likelihood
-from narrows.networks import Network, StemModule
+from narrows.networks import Network, RaggedModule, StemModule
 from narrows.priors import Prior
 
 
@@ -34,7 +34,7 @@ class AutoencoderModule(nn.Module):
         self, layout: Layout, network: Network, bottleneck: Bottleneck, likelihood: Likelihood, prior: Prior
     ) -> None:
         super().__init__()
-        likelihood.check_layout(layout)
+        likelihood.check_layout(layout.step)
         assert bottleneck.size is not None
         self.layout = layout
         self.code_size = bottleneck.size
@@ -42,10 +42,10 @@ class AutoencoderModule(nn.Module):
         self.fitted_prior = prior.fitted_afterwards or (prior.learns and not bottleneck.stochastic)
         self.stem = StemModule(layout)
         self.bottleneck_width = bottleneck.width()
-        self.encoder = network.encoder(self.stem.shape, self.bottleneck_width)
+        self.encoder = _encoder(network, self.stem.shape, self.bottleneck_width, layout.ragged)
         self.bottleneck: BottleneckModule = bottleneck.build()
-        self.decoder = network.decoder(bottleneck.size, likelihood.theta_shape(layout))
-        self.likelihood = likelihood.build(layout)
+        self.decoder = network.decoder(bottleneck.size, theta_shape(likelihood, layout))
+        self.likelihood = likelihood.build(layout.step)
         self.prior = prior.build(bottleneck.size, self.stem.shape, layout.classes)
         self.prior.encode = self._posterior
         if self.fitted_prior:
@@ -106,7 +106,7 @@ class AutoencoderModule(nn.Module):
         return self.prior.conditional
 
     def generate(self, z: Tensor, condition: Tensor | None = None) -> Tensor:
-        """The rows of codes ``(B, L)``, in scaled units: images as means of p(x|z), others as draws."""
+        """The rows of codes ``(B, L)``, in scaled units: tables as draws from p(x|z), others as its means."""
         # a draw from the prior need not be a code that the bottleneck can give
         x = self.decode(self.snap(z))
         return x.sample() if len(self.layout.shape) == 1 else x.mean
@@ -124,6 +124,17 @@ class AutoencoderModule(nn.Module):
     def _mean(self, inputs: Tensor) -> Tensor:
         with evaluation(self.encoder):
             return self.bottleneck.mean(self.encoder(inputs))
+
+
+def theta_shape(likelihood: Likelihood, layout: Layout) -> tuple[int, ...]:
+    """Shape of the parameters that describe a row: those of a step, for every step of a series."""
+    return (*layout.steps, *likelihood.theta_shape(layout.step))
+
+
+def _encoder(network: Network, shape: tuple[int, ...], width: int, ragged: bool) -> nn.Module:
+    if ragged and network.takes_lengths:
+        return RaggedModule(network.encoder((*shape[:-1], shape[-1] - 1), width))
+    return network.encoder(shape, width)
 
 
 @contextmanager

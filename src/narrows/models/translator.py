@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from narrows._types import Distribution, Layout, Rows
 from narrows.bottlenecks import Bottleneck
 from narrows.likelihoods import Likelihood
-from narrows.models.autoencoder import AutoencoderModule
+from narrows.models.autoencoder import AutoencoderModule, theta_shape
 from narrows.networks import Network
 from narrows.priors import Prior
 
@@ -31,7 +31,7 @@ class TranslatorModule(AutoencoderModule):
         self, layout: Layout, network: Network, bottleneck: Bottleneck, likelihood: Likelihood, prior: Prior
     ) -> None:
         super().__init__(layout, network, bottleneck, likelihood, prior)
-        others = [network.decoder(self.code_size, likelihood.theta_shape(layout)) for _ in range(1, layout.classes)]
+        others = [network.decoder(self.code_size, theta_shape(likelihood, layout)) for _ in range(1, layout.classes)]
         self.others = nn.ModuleList(others)
 
     @property

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from narrows._part import Part, check_value, nested_params
+from narrows.errors import InvalidParameter
+
+State = tuple[Tensor, ...]
+"""What earlier steps left: every tensor's first axis is the batch, so that rows of it can be taken by index."""
 
 
 class Network(Part, ABC, room="networks", abstract=True):
@@ -19,6 +23,9 @@ class Network(Part, ABC, room="networks", abstract=True):
     many per element (``shape`` of the decoder). The last layer has no activation: bottleneck and likelihood decide.
     All modules take any leading dimensions and are initialised from torch's global generator.
     """
+
+    #: Whether encoders take the lengths of series too: ``(…, steps, features), (…) -> (…, width)``.
+    takes_lengths: ClassVar[bool] = False
 
     @abstractmethod
     def encoder(self, shape: tuple[int, ...], width: int) -> nn.Module:
@@ -80,6 +87,58 @@ class Network(Part, ABC, room="networks", abstract=True):
             InvalidParameter: If this network cannot be told anything.
         """
         return BesideModule(self.map((math.prod(shape) + width,), shape))
+
+    def causal(self, features: int, width: int) -> CausalModule:
+        """A map of series whose every step knows only itself and those before: ``(B, T, features) -> (B, T, width)``.
+
+        Args:
+            features: Numbers per step that go in.
+            width: Numbers per step that come out.
+
+        Returns:
+            A freshly initialised module.
+
+        Raises:
+            InvalidParameter: If this network cannot do that, as here.
+        """
+        raise InvalidParameter(
+            f"{self!r} does not read series step by step: use networks.Recurrent() or networks.Transformer()"
+        )
+
+
+class CausalModule(nn.Module, ABC):
+    """A map of series whose output at a step depends on the inputs up to it, and that can go on where it stopped."""
+
+    @abstractmethod
+    def forward(self, x: Tensor, state: State | None = None) -> tuple[Tensor, State]:
+        """The outputs of some steps, and the state after them.
+
+        Args:
+            x: ``(B, T, features)`` the next T steps.
+            state: What earlier steps left; None: there were none.
+
+        Returns:
+            ``(B, T, width)``, and what these and the earlier steps leave. In two calls or in one, outputs are the same.
+        """
+
+
+class RaggedModule(nn.Module):
+    """An encoder of series of unequal lengths, which it is told of by their last feature: 1 where a step exists.
+
+    So the encoder stays a function of one tensor, whose gradients `torch.func` takes and which is exported whole.
+
+    Args:
+        encoder: ``(…, steps, features), (…) -> (…, width)``: series and their lengths.
+    """
+
+    def __init__(self, encoder: nn.Module) -> None:
+        super().__init__()
+        self.encoder = encoder
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``(…, steps, features + 1) -> (…, width)``."""
+        out: Tensor = self.encoder(x[..., :-1], x[..., -1].sum(-1).long())
+        return out
 
 
 class BesideModule(nn.Module):

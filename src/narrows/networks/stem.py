@@ -22,7 +22,8 @@ class StemModule(nn.Module):
 
     Tables: numbers as they are, then categories of up to 16 values one-hot, then larger ones embedded (one width for
     all, that of the largest), then one column per raw column that may be blank (``layout.blanks``), which is 1 where
-    it was observed. A blank is 0 everywhere. Images: the values, then, where they may be blank, as many channels again.
+    it was observed. A blank is 0 everywhere. Series: every step likewise, and where series differ in length a last
+    column that is 1 where the step exists. Images: the values, then, where they may be blank, as many channels again.
 
     Columns without a blank in training have no such indicator: it would be 1 in every training row, and a first blank
     in use would then throw the network off.
@@ -51,17 +52,18 @@ class StemModule(nn.Module):
     def __init__(self, layout: Layout) -> None:
         super().__init__()
         self.layout, self.mask = layout, any(layout.blanks)
-        first = layout.shape[0]
-        blanks = layout.blanks if len(layout.blanks) == first else layout.blanks * first
+        # features lie along the columns of tables and series, and along the channels of images
+        self.axis = -3 if len(layout.shape) == 3 else -1
+        columns = layout.shape[self.axis]
+        blanks = layout.blanks if len(layout.blanks) == columns else layout.blanks * columns
         self._index("masked", [i for i, blank in enumerate(blanks) if blank])
         self.plain = layout.is_category() is None
         self.embedding: nn.Embedding | None = None
-        # a series or an image gets its mask along the first axis: columns, channels
-        self.shape = (first + len(self.masked), *layout.shape[1:])
-        if not self.plain:
-            self._prepare(layout.categories or ())
+        values = columns if self.plain else self._prepare(layout.categories or ())
+        features = values + len(self.masked) + layout.ragged
+        self.shape = (features, *layout.shape[1:]) if self.axis == -3 else (*layout.shape[:-1], features)
 
-    def _prepare(self, categories: tuple[int, ...]) -> None:
+    def _prepare(self, categories: tuple[int, ...]) -> int:
         small = [(i, k) for i, k in enumerate(categories) if 0 < k <= ONE_HOT_LIMIT]
         large = [(i, k) for i, k in enumerate(categories) if k > ONE_HOT_LIMIT]
         slots = [(i, value) for i, k in small for value in range(k)]
@@ -76,8 +78,7 @@ class StemModule(nn.Module):
         self._index("slot_class", [value for _, value in slots])
         self._index("embedded", [i for i, _ in large])
         self._index("offset", starts)
-        features = len(self.numbers) + len(slots) + width * len(large)
-        self.shape = (features + len(self.masked),)
+        return len(self.numbers) + len(slots) + width * len(large)
 
     def _index(self, name: str, values: list[int]) -> None:
         # they follow from the layout, so they are not saved with the weights
@@ -91,22 +92,25 @@ class StemModule(nn.Module):
         features = [values] if self.plain else self._table(values, observed)
         if self.mask:
             seen = torch.ones_like(values) if observed is None else observed.to(values.dtype)
-            features.append(seen[:, self.masked])
-        # tables and images alike: columns and channels are the axis after the batch
-        return features[0] if len(features) == 1 else torch.cat(features, dim=1)
+            features.append(seen.index_select(self.axis, self.masked))
+        if self.layout.ragged:
+            exists = rows.exists()
+            exists = values.new_ones(values.shape[:-1]) if exists is None else exists.to(values.dtype)
+            features.append(exists.unsqueeze(-1))
+        return features[0] if len(features) == 1 else torch.cat(features, dim=self.axis)
 
     def _table(self, values: Tensor, observed: Tensor | None) -> list[Tensor]:
         features = []
         if len(self.numbers):
-            features.append(values[:, self.numbers])
+            features.append(values[..., self.numbers])
         if len(self.slot_column):
-            hot = values[:, self.slot_column] == self.slot_class
+            hot = values[..., self.slot_column] == self.slot_class
             if observed is not None:
-                hot = hot & observed[:, self.slot_column]
+                hot = hot & observed[..., self.slot_column]
             features.append(hot.to(values.dtype))
         if self.embedding is not None:
-            vectors = self.embedding(values[:, self.embedded].long() + self.offset)
+            vectors = self.embedding(values[..., self.embedded].long() + self.offset)
             if observed is not None:
-                vectors = vectors * observed[:, self.embedded].unsqueeze(-1)
-            features.append(vectors.flatten(1))
+                vectors = vectors * observed[..., self.embedded].unsqueeze(-1)
+            features.append(vectors.flatten(-2))
         return features

@@ -1,0 +1,223 @@
+"""Texts, wherever they lie: files, folders, columns of tables, strings; read piece by piece, however long a line is."""
+
+from __future__ import annotations
+
+import codecs
+import gzip
+import io
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+from narrows.errors import InvalidData, InvalidParameter, InvalidType, UnreadableFile
+
+TEXTS = (".txt", ".text", ".md", ".rst", ".txt.gz", ".text.gz", ".md.gz")
+TABLES = (".csv", ".csv.gz", ".tsv", ".tsv.gz", ".parquet", ".pq", ".json", ".jsonl", ".ndjson", ".sqlite", ".db")
+PIECE = 1 << 20  # bytes or characters that are looked at at once
+NAME = 255  # characters that the name of a file has at most
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """Some texts.
+
+    Attributes:
+        parts: A file or a text each.
+        encoding: Of the files.
+        notes: What should be said about how they were found.
+    """
+
+    parts: tuple[Path | str, ...]
+    encoding: str = "utf-8"
+    notes: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        """How many texts there are."""
+        return len(self.parts)
+
+    def texts(self) -> Iterator[Iterator[str]]:
+        """Every text as an iterator over its pieces."""
+        for part in self.parts:
+            yield read_pieces(part, self.encoding) if isinstance(part, Path) else cut(part)
+
+
+def corpus_of(raw: Any, encoding: str = "utf-8", column: str | None = None) -> Corpus:
+    """The texts that something holds.
+
+    Args:
+        raw: A text; the name of a file or a folder of text files; a column of a table, or a list, of texts; a list of
+            files (as ``pathlib.Path``); a table, or the file of one. A string is a name if it is one of something that
+            is there, and a text otherwise.
+        encoding: Of the files.
+        column: Which column of a table; None: the only one that holds text.
+
+    Raises:
+        UnreadableFile: If there is no such file, or it is damaged.
+        InvalidData: If nothing is there.
+        InvalidType: If it is something else.
+    """
+    if isinstance(raw, Corpus):
+        return raw
+    if isinstance(raw, (str, os.PathLike)):
+        return _named(raw, encoding, column)
+    if getattr(raw, "column_names", None) is not None or getattr(raw, "columns", None) is not None:
+        return _of_table(raw, column)
+    if hasattr(raw, "to_pylist"):  # Arrow's own
+        raw = raw.to_pylist()
+    if not hasattr(raw, "__iter__") or isinstance(raw, (bytes, dict)):
+        raise InvalidType(
+            f"{type(raw).__name__} is no text: give a string, a file or a folder of text files, or a list or a column "
+            "of strings"
+        )
+    return _of_list(list(raw), encoding)
+
+
+def _named(raw: str | os.PathLike[str], encoding: str, column: str | None) -> Corpus:
+    word = os.fspath(raw)
+    if isinstance(raw, str) and (len(word) > 4096 or "\n" in word or not word.strip()):
+        return _checked(Corpus((word,)))
+    path = Path(word).expanduser()
+    try:
+        folder, file = path.is_dir(), path.is_file()
+    except OSError:  # longer than any name
+        folder = file = False
+    if folder:
+        found = text_files(path)
+        if not found:
+            raise InvalidData(f"the folder {word!r} holds no text files; they end in {', '.join(TEXTS)}")
+        return Corpus(tuple(found), encoding, (f"{len(found):,} text file{'s' * (len(found) != 1)}",))
+    if file:
+        if "".join(path.suffixes[-2:]).lower().endswith(TABLES):
+            from narrows.data.readers import read_table
+
+            return _of_table(read_table(str(path)), column)
+        return Corpus((path,), encoding)
+    if isinstance(raw, str) and not _like_a_name(word):
+        return _checked(Corpus((word,)))
+    raise UnreadableFile(f"there is no file or folder {word!r}; to give it as a text itself, give a list: [{word!r}]")
+
+
+def _like_a_name(word: str) -> bool:
+    """Whether a text that names nothing was meant to be the name of a file."""
+    return not any(c.isspace() for c in word) and ("/" in word or word.lower().endswith((*TEXTS, *TABLES)))
+
+
+def text_files(folder: Path) -> list[Path]:
+    """The text files in a folder and the folders in it, but for hidden ones."""
+    files = (p for p in folder.rglob("*") if p.is_file() and p.name.lower().endswith(TEXTS))
+    return sorted(p for p in files if not any(s.startswith(".") for s in p.relative_to(folder).parts))
+
+
+def _of_table(table: Any, column: str | None) -> Corpus:
+    names = [str(n) for n in getattr(table, "column_names", None) or table.columns]
+    texts = names
+    if column is None and len(names) > 1:
+        texts = [n for n in names if _holds_text(_values(table[n]))]
+    elif column is not None and column not in names:
+        raise InvalidParameter(f"column={column!r}: there is no such column; there are {', '.join(names)}")
+    chosen = column or (texts[0] if len(texts) == 1 else None)
+    if chosen is None:
+        raise InvalidData(
+            f"the table has {len(texts)} columns of text ({', '.join(texts) or 'none'}); say which to learn from: give "
+            "the column itself, or format=Text(column=…)"
+        )
+    found = _of_list(_values(table[chosen]), "utf-8")
+    return Corpus(found.parts, notes=(f"column {chosen!r}, a text in every row", *found.notes))
+
+
+def _values(column: Any) -> list[Any]:
+    return list(column.to_pylist()) if hasattr(column, "to_pylist") else list(column)
+
+
+def _holds_text(values: Sequence[Any]) -> bool:
+    return any(isinstance(v, str) for v in values)
+
+
+def _of_list(values: list[Any], encoding: str) -> Corpus:
+    there = [v for v in values if v is not None and v == v]  # NaN is not itself
+    for place, value in enumerate(there):
+        if not isinstance(value, (str, os.PathLike)):
+            raise InvalidType(
+                f"text {place} is {value!r}, of type {type(value).__name__}: a list of texts holds strings, or files "
+                "as pathlib.Path"
+            )
+    parts = tuple(v if isinstance(v, str) else Path(v) for v in there)
+    missing = next((p for p in parts if isinstance(p, Path) and not p.is_file()), None)
+    if missing is not None:
+        raise UnreadableFile(f"there is no file {str(missing)!r}")
+    blank = len(values) - len(there)
+    notes = (f"{blank:,} of {len(values):,} texts are blank and were left out",) if blank else ()
+    return _checked(Corpus(parts, encoding, notes))
+
+
+def _checked(corpus: Corpus) -> Corpus:
+    if not corpus.parts or all(part == "" for part in corpus.parts):
+        raise InvalidData("the text is empty: there is nothing to learn from or to judge")
+    return corpus
+
+
+# --- reading -------------------------------------------------------------------------------------------------
+
+
+def cut(text: str) -> Iterator[str]:
+    """A text in pieces."""
+    return (text[start : start + PIECE] for start in range(0, len(text), PIECE))
+
+
+def read_pieces(path: Path, encoding: str) -> Iterator[str]:
+    """A file in pieces, whatever its lines are like. Ends of lines become line feeds; a byte order mark is left out.
+
+    Raises:
+        UnreadableFile: If a byte is not text, saying which.
+        InvalidParameter: If there is no such encoding.
+    """
+    try:
+        codec = codecs.lookup("utf-8-sig" if encoding.lower() in ("utf-8", "utf8") else encoding)
+    except LookupError:
+        raise InvalidParameter(f"encoding={encoding!r} is not known: write utf-8, latin-1, cp1252, utf-16, …") from None
+    inner = codec.incrementaldecoder()
+    decoder = io.IncrementalNewlineDecoder(inner, translate=True)
+    read = 0
+    try:
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+            while True:
+                data = file.read(PIECE)
+                waiting = len(inner.getstate()[0])
+                try:
+                    text = decoder.decode(data, final=not data)
+                except UnicodeDecodeError as error:
+                    raise _no_text(path, encoding, read - waiting + error.start, error) from None
+                read += len(data)
+                if text:
+                    yield text
+                if not data:
+                    return
+    except (OSError, EOFError) as error:
+        raise UnreadableFile(f"{str(path)!r} cannot be read: {error}") from error
+
+
+def _no_text(path: Path, encoding: str, place: int, error: UnicodeDecodeError) -> UnreadableFile:
+    byte = error.object[error.start : error.start + 1].hex()
+    return UnreadableFile(
+        f"{str(path)!r} is not text in {encoding}: byte {place:,} is 0x{byte}. Save it as UTF-8, or say what it is "
+        "written in: format=Text(encoding='latin-1'), say (on the command line: --set format__encoding=latin-1)"
+    )
+
+
+def whole_words(pieces: Iterator[str]) -> Iterator[str]:
+    """Pieces that are cut at spaces, so that no word lies in two; what has none for long is cut where it is."""
+    rest = ""
+    for piece in chain(pieces, [""]):
+        text = rest + piece
+        end = len(text) if not piece or len(text) >= 2 * PIECE else _last_space(text)
+        if end:
+            yield text[:end]
+        rest = text[end:]
+
+
+def _last_space(text: str) -> int:
+    """Where the last space begins; 0 where there is none."""
+    return max(text.rfind(" "), text.rfind("\n"), text.rfind("\t"), 0)

@@ -154,6 +154,8 @@ def test_images_are_judged_by_classes_and_by_damage():
     assert measure.judge.named
     assert measure.judge.accuracy > 0.9
     assert "the 2 classes of the data" in measure.space
+    told = measure.judge.tell(measure.format.to_rows(images(50, 4)[0]))
+    assert np.mean([word == str(kind) for word, kind in zip(told, images(50, 4)[1], strict=True)]) > 0.9
     good, noise = images(100, 2)[0], np.random.default_rng(0)
     noisy = np.clip(good + noise.normal(0, 90, good.shape), 0, 255).astype(np.uint8)
     one_kind = images(100, 3, kinds=1)[0]
@@ -171,7 +173,7 @@ def test_without_classes_images_are_sorted_and_seeds_repeat():
     one, two = (train_judge(rows, format_.layout, seed=4) for _ in range(2))
     assert torch.equal(before, torch.random.get_rng_state())
     assert not one.named
-    assert one.classes == 10
+    assert len(one.kinds) == 10
     assert "10 kinds found by k-means" in one.sentence()
     np.testing.assert_array_equal(one.features(rows), two.features(rows))
     assert one.accuracy == two.accuracy > 2 * one.chance

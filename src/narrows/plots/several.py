@@ -11,7 +11,7 @@ import numpy as np
 from narrows.errors import InvalidData
 from narrows.plots._columns import Columns, clocks, columns_of, is_number
 from narrows.plots._style import FEW, INK, LIGHT, MANY, WIDTH, evenly, figure, short, tidy, title
-from narrows.plots.images import GAP, _bytes, _gap, _images, _mosaic, _range, _show
+from narrows.plots.images import _bytes, _gap, _images, _mosaic, _range, _show
 from narrows.plots.tables import LETTERS, SHOWN, _across, _few_ticks, _grid, _some, _telling
 
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 IMAGES = 12
 KINDS = 5
+LONG = 48  # letters beside a line of images
 
 
 def side_by_side(made: Mapping[str, Any], real: Any, n: int | None = None) -> Figure:
@@ -49,18 +50,37 @@ def side_by_side(made: Mapping[str, Any], real: Any, n: int | None = None) -> Fi
 
 
 def _lines(made: Mapping[str, Any], real: Any, n: int) -> Figure:
-    limits = _range(_images(real))
-    given = {"real": real, **made}
-    lines = [_bytes(_images(images)[:n], *limits) for images in given.values()]
-    across = max(map(len, lines))
-    step = lines[0].shape[1] + _gap(lines[0])
-    height = (WIDTH - 1.3) * len(lines) * lines[0].shape[1] * (1 + GAP) / (across * lines[0].shape[2] * (1 + GAP))
-    shape = figure(min(14.0, height + 0.5))
+    return labelled_lines(
+        {"real": real, **made}, n, heading="Real images above those that each model made up", like=real
+    )
+
+
+def labelled_lines(images: Mapping[str, Any], n: int = IMAGES, *, heading: str = "Images", like: Any = None) -> Figure:
+    """A line of images for each name, such as what was made for each prompt.
+
+    Args:
+        images: ``(m, h, w)`` or ``(m, h, w, c)`` of one size, by what stands beside them.
+        n: How many of each to show at most: the first ones.
+        heading: Title.
+        like: Images whose range says what is black and what is white; None: the first line's.
+
+    Returns:
+        The figure.
+
+    Raises:
+        InvalidData: If they are not images.
+    """
+    limits = _range(_images(next(iter(images.values())) if like is None else like))
+    lines = [_bytes(_images(line)[:n], *limits) for line in images.values()]
+    across, (high, wide) = max(map(len, lines)), lines[0].shape[1:3]
+    margin = 0.1 * max(map(len, (short(name, LONG) for name in images)))
+    shape = figure(min(14.0, (WIDTH - margin) * len(lines) * high / (across * wide) + 0.5))
     axes = shape.subplots()
     _show(axes, _mosaic(lines, across))
-    axes.set_yticks([i * step + lines[0].shape[1] / 2 for i in range(len(lines))], [short(name) for name in given])
+    step = high + _gap(lines[0])
+    axes.set_yticks([i * step + high / 2 for i in range(len(lines))], [short(name, LONG) for name in images])
     axes.tick_params(axis="y", length=0, labelsize=9.5, colors=INK)
-    title(shape, "Real images above those that each model made up")
+    title(shape, heading)
     return shape
 
 

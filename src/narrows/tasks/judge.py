@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -65,15 +65,15 @@ class Judge:
     Attributes:
         step: The classifier.
         layout: What a row looks like.
-        classes: How many classes it tells apart.
-        named: Whether these were given; else rows were sorted into kinds by k-means.
+        kinds: The classes that it tells apart, as text; numbers where images were sorted into kinds by k-means.
+        named: Whether these were given.
         accuracy: Share of rows that it had not seen which it puts into the right class.
         chance: Share of the most frequent class among these.
     """
 
     step: JudgeStep
     layout: Layout
-    classes: int
+    kinds: tuple[str, ...]
     named: bool
     accuracy: float
     chance: float
@@ -84,12 +84,25 @@ class Judge:
         Args:
             rows: n rows of the judge's layout.
         """
-        found = in_chunks(self.step.features, rows, chunk_size(self.layout), torch.device("cpu"))
-        return np.asarray(found.double().numpy())
+        return np.asarray(self._of(self.step.features, rows).double().numpy())
+
+    def tell(self, rows: Rows) -> list[str]:
+        """The class that each image most likely is of, spoilt or not: n words of ``kinds``.
+
+        Args:
+            rows: n rows of the judge's layout.
+        """
+        scores = self._of(lambda part: self.step.head(self.step.features(part)), rows)
+        return [self.kinds[place] for place in scores[:, : len(self.kinds)].argmax(1).tolist()]
+
+    def _of(self, function: Callable[[Rows], Tensor], rows: Rows) -> Tensor:
+        return in_chunks(function, rows, chunk_size(self.layout), torch.device("cpu"))
 
     def sentence(self) -> str:
         """What the features are, in plain words."""
-        what = f"the {self.classes} classes of the data" if self.named else f"{self.classes} kinds found by k-means"
+        what = (
+            f"the {len(self.kinds)} classes of the data" if self.named else f"{len(self.kinds)} kinds found by k-means"
+        )
         return (
             f"Features are the {WIDTH} numbers before the last layer of a small classifier of {what}, and of images "
             f"that were spoilt by noise or blur. It is right on {self.accuracy:.0%} of images that it had not seen "
@@ -115,26 +128,25 @@ def train_judge(rows: Rows, layout: Layout, labels: Sequence[Any] | None = None,
     n = len(rows)
     if n < 2 * GROUPS:
         raise InvalidData(f"{n} images are too few to train a classifier on: give at least {2 * GROUPS}")
-    kinds = None if labels is None else np.unique(np.asarray(labels).astype(str), return_inverse=True)[1]
-    named = kinds is not None and kinds.max() > 0
+    given = np.zeros(n) if labels is None else np.asarray(labels)
+    named = len(np.unique(given.astype(str))) > 1
     with seeded(hash_seed(seed, 41)):
-        if not named or kinds is None:
-            kinds = _sorted(rows, layout, seed)
+        kinds, index = np.unique((given if named else _sorted(rows, layout, seed)).astype(str), return_inverse=True)
+        classes = len(kinds)
         image = min(layout.shape[1:]) >= SMALLEST
-        classes = int(kinds.max()) + 1
         step = JudgeStep(layout, Conv() if image else Dense(widths=(128,)), classes + 2)
     order = np.random.default_rng(seed).permutation(n)
-    told = rows.replace(target=torch.from_numpy(kinds.astype(np.int64)))
+    told = rows.replace(target=torch.from_numpy(index.astype(np.int64)))
     tested, learnt = (told.take(torch.from_numpy(part)) for part in np.split(order, [max(1, round(TESTED * n))]))
     with seeded(hash_seed(seed, 43)):
         learnt = _with_spoilt(learnt, classes)
     epochs = max(4, -(-STEPS * 64 // len(learnt)))
     training = Training(epochs=epochs, batch_size=64, learning_rate=1e-3, validation=0, device="cpu", verbose=False)
     Loop(step, [Player(step, list(step.parameters()))], training, hash_seed(seed, 42)).fit(learnt)
-    guess = in_chunks(lambda part: step.head(step.features(part)), tested, chunk_size(layout), torch.device("cpu"))
     assert tested.target is not None
-    share = float((guess.argmax(1) == tested.target).double().mean())
-    return Judge(step, layout, classes, named, share, float(tested.target.bincount().max() / len(tested)))
+    judge = Judge(step, layout, tuple(kinds.tolist()), named, 0.0, float(tested.target.bincount().max() / len(tested)))
+    right = np.array(judge.tell(tested)) == kinds[tested.target.numpy()]
+    return replace(judge, accuracy=float(right.mean()))
 
 
 def _with_spoilt(rows: Rows, classes: int) -> Rows:

@@ -79,7 +79,7 @@ class Setting:
         }[name]
 
 
-MNIST = Setting((200, 200), 50, 30, 32, 2e-3, 1, 1, 3e-4, "silu")
+MNIST = Setting((200, 200), 50, 30, 32, 2e-3, 1, 2, 5e-4, "silu")
 DIGITS = Setting((64, 64), 10, 150, 50, 3e-3, 20, 30, 1e-3, "tanh")
 
 

@@ -60,20 +60,21 @@ def test_words_between_spaces_are_left_whole_where_asked():
     assert format_.decode(format_.encode("mr. n't\n$")) == "mr. n't\n$"
 
 
-def test_characters_beyond_the_limit_are_unknown_and_else_an_error():
+def test_characters_that_were_never_seen_or_are_beyond_the_limit_are_unknown():
     format_ = Text(vocabulary=3).fit("aaabbbccd")
     assert format_.tokeniser.words() == ["a", "b", "<unk>"]
-    assert format_.encode("abcdz").tolist() == [0, 1, 2, 2, 2]
-    with pytest.raises(InvalidData, match=r"never seen: 'z€'.*known are 'ab'"):
-        Text().fit("abab").encode("a€bz€")
+    assert format_.encode("abcdz€").tolist() == [0, 1, 2, 2, 2, 2]
+    every = Text().fit("aaabbbccd")
+    assert every.encode("da€ \U0010ffff").tolist() == [3, 0, 4, 4, 4]
+    assert every.decode(every.encode("a€")) == "a\ufffd"
 
 
 def test_an_end_mark_stands_between_texts_and_only_there():
     one, three = Text().fit("ab"), Text().fit(["ab", "c", ""])
     assert one.end is None
     assert one.read("ab").tolist() == [0, 1]
-    assert three.read(["ab", "c", ""]).tolist() == [0, 1, 3, 2, 3, 3]
-    assert three.decode([0, 3, 2]) == "ac"
+    assert three.read(["ab", "c", ""]).tolist() == [0, 1, 4, 2, 4, 4]
+    assert three.decode([0, 4, 2]) == "ac"
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -126,7 +127,7 @@ def test_the_same_texts_from_everywhere(tmp_path: Path):
 def test_blank_texts_are_left_out_and_said():
     found = Text().fit(pd.Series(["a", None, "b", float("nan")]))
     assert found.reasons[0] == "2 of 4 texts are blank and were left out"
-    assert found.read(pd.Series(["a", None, "b"])).tolist() == [0, 2, 1, 2]
+    assert found.read(pd.Series(["a", None, "b"])).tolist() == [0, 3, 1, 3]
 
 
 def test_which_column_must_be_clear():

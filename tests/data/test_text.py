@@ -12,7 +12,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from narrows.data import Text, TextFormat, format_from_config
+from narrows.data import Text, TextFormat, format_from_config, open_source
 from narrows.data import corpus as corpora
 from narrows.data.corpus import corpus_of
 from narrows.data.token_stream import TokenStream
@@ -272,3 +272,60 @@ def test_epochs_may_be_shorter_or_longer_than_the_line():
         assert sum(len(rows) for rows in stream.epoch(0, 0, 1)) == count
     assert stream.take(slice(2)).values[:, 0, 0].tolist() == [0, 10]
     assert stream.fingerprint() != TokenStream(tokens[::-1].copy(), 10, 25).fingerprint()
+
+
+# --- text or table ---------------------------------------------------------------------------------------------
+
+TABLES = {
+    "numbers": "0.5\n1.25\n-3e-5\n",
+    "columns": "1.0 2.0\n3.0 4.5\n",
+    "commas": "name,age\nAnn,3\nBob,4\n",
+    "tabs": "a b\tc d\ne f\tg\n",
+    "words and numbers": "x y\na 1\nb 2\nc 3\n",
+    "semicolons": "a;b;c\n1,5;2;3\n",
+}
+TEXT = {
+    "prose": PROSE * 3,
+    "one line": "To be, or not to be, that is the question",
+    "a word": "hello",
+    "verse": "Shall I compare thee to a summer's day?\nThou art more lovely and more temperate:\n" * 2,
+    "a comma each": "It was late in the evening, and nobody had come home to the old house yet.\n" * 9,
+    "split before": " no it was n't black monday \n but while the new york stock exchange\n",
+}
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_tables_are_no_text(name, tmp_path: Path):
+    (tmp_path / "t.txt").write_text(TABLES[name])
+    assert not corpora.recognised(tmp_path / "t.txt")
+    assert open_source(tmp_path / "t.txt").kind == "table"
+
+
+@pytest.mark.parametrize("name", TEXT)
+def test_text_is_no_table(name, tmp_path: Path):
+    (tmp_path / "t.txt").write_text(TEXT[name])
+    source = open_source(str(tmp_path / "t.txt"))
+    assert (source.kind, source.name) == ("text", "t")
+    assert source.format == Text()
+    assert "".join(next(source.data.texts())) == TEXT[name]
+
+
+def test_a_folder_of_texts_is_text_and_one_of_both_is_not(tmp_path: Path):
+    (tmp_path / "a.md").write_text("1,2\n3,4\n")
+    assert open_source(tmp_path).kind == "text"
+    (tmp_path / "t.csv").write_text("a,b\n1,2\n")
+    assert open_source(tmp_path).kind == "table"
+
+
+def test_the_last_part_is_held_out(tmp_path: Path, monkeypatch):
+    text = "".join(chr(97 + i % 26) for i in range(2000))
+    (tmp_path / "t.txt").write_text(text)
+    monkeypatch.setattr(corpora, "PIECE", 301)
+    for raw in (tmp_path / "t.txt", text[:1000] + "\n" + text[1001:]):
+        train, test = corpus_of(raw).hold_out(0.1)
+        assert "".join(next(train.texts())).replace("\n", text[1000]) == text[:1800]
+        assert "".join(next(test.texts())) == text[1800:]
+    train, test = corpus_of([text] * 20).hold_out(0.1)
+    assert (len(train), len(test)) == (18, 2)
+    for few in (["a", "b"], "too short\n"):
+        assert corpus_of(few).hold_out(0.1) == (corpus_of(few), None)

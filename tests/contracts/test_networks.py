@@ -11,9 +11,10 @@ from torch.func import functional_call, stack_module_state, vmap
 
 from narrows._part import Part
 from narrows.errors import InvalidParameter
-from narrows.networks import Asymmetric, Conv, Dense, Network, Residual
+from narrows.networks import Asymmetric, Conv, Dense, Network, Recurrent, Residual
 
 TABLE = (5,)
+SERIES = [(6, 3), (2, 1)]
 IMAGES = [(1, 1, 1), (1, 7, 5), (3, 28, 28), (4, 9, 2)]
 NETWORKS: list[Network] = [
     Dense(),
@@ -30,11 +31,17 @@ NETWORKS: list[Network] = [
     Conv(channels=(4, 4), up="transposed", normalisation="layer", dropout=0.2, activation="gelu", out_kernel=2),
     Conv(channels=(3,), kernel=2, down="stride", activation="linear"),
     Asymmetric(Conv(channels=(4,)), Dense(widths=(6,))),
+    Recurrent(hidden=7),
+    Recurrent(cell="rnn", hidden=6, bidirectional=False),
+    Recurrent(cell="gru", hidden=6, layers=2, dropout=0.2),
+    Recurrent(cell="peephole", hidden=6, layers=2, bidirectional=False),
+    Recurrent(cell="coupled", hidden=6, layers=2),
 ]
 CASES = [
     pytest.param(network, shape, id=f"{i}-{type(network).__name__}-{'x'.join(map(str, shape))}")
     for i, network in enumerate(NETWORKS)
-    for shape in ([TABLE] if isinstance(network, Dense | Residual) else []) + IMAGES
+    for shape in ([TABLE] if isinstance(network, Dense | Residual) else [])
+    + (SERIES if network.takes_lengths else IMAGES)
 ]
 WIDTH, CODE = 6, 3
 
@@ -46,7 +53,7 @@ def _seed():
 
 def modules(network: Network, shape: tuple[int, ...]):
     """(module, input shape, output shape) of all three kinds."""
-    out = (2, *shape[1:]) if len(shape) == 3 else (4,)
+    out = {1: (4,), 2: (*shape[:1], 4), 3: (2, *shape[1:])}[len(shape)]
     return [
         (network.encoder(shape, WIDTH), shape, (WIDTH,)),
         (network.decoder(CODE, shape), (CODE,), shape),
@@ -122,6 +129,8 @@ def test_initialisation_follows_torchs_generator(network, shape):
 
 @pytest.mark.parametrize(("network", "shape"), CASES)
 def test_stacks_under_vmap(network, shape):
+    if isinstance(network, Recurrent):
+        pytest.skip("torch has no batching rule for recurrent kernels: such models are trained one after another")
     together = [modules(network, shape) for _ in range(3)]
     for kind in range(3):
         members = [t[kind][0].eval() for t in together]
@@ -177,6 +186,10 @@ def test_asymmetric_has_nested_parameters_and_refuses_other_parts():
         Conv(up="bilinear"),
         Conv(out_kernel=0),
         Conv(seed_channels=0),
+        Recurrent(cell="elman"),
+        Recurrent(hidden=0),
+        Recurrent(layers=0),
+        Recurrent(dropout=1.0),
     ],
     ids=repr,
 )
@@ -186,3 +199,85 @@ def test_bad_parameters_are_named(network):
     }
     with pytest.raises(InvalidParameter, match=name):
         network.check()
+
+
+@pytest.mark.parametrize("network", [n for n in NETWORKS if not n.takes_lengths], ids=repr)
+def test_what_cannot_read_step_by_step_says_so(network):
+    with pytest.raises(InvalidParameter, match=r"use networks\.Recurrent"):
+        network.causal(3, 4)
+
+
+@pytest.mark.parametrize("network", [n for n in NETWORKS if n.takes_lengths], ids=repr)
+class TestSeries:
+    def test_other_shapes_are_refused_in_words(self, network):
+        for make in (
+            lambda: network.encoder((5,), 2),
+            lambda: network.decoder(2, (1, 8, 8)),
+            lambda: network.map((5,), (5,)),
+        ):
+            with pytest.raises(InvalidParameter, match=r"reads series \(steps, columns\), but rows have the shape"):
+                make()
+        with pytest.raises(InvalidParameter, match="as many steps, not 6 to 5"):
+            network.map((6, 2), (5, 2))
+
+    def test_a_step_that_does_not_exist_never_matters(self, network):
+        """Every length gives what the series of that length alone gives, whatever stands behind it."""
+        encoder = network.encoder((6, 2), 4).eval()
+        x, lengths = torch.randn(6, 6, 2), torch.tensor([6, 5, 3, 2, 1, 4])
+        code = encoder(x, lengths)
+        for row, length in enumerate(lengths):
+            alone = encoder(x[row : row + 1, :length])
+            torch.testing.assert_close(code[row : row + 1], alone, rtol=1e-4, atol=1e-6)
+        other = x.clone()
+        other[torch.arange(6) >= lengths.unsqueeze(1)] = 1e3
+        torch.testing.assert_close(encoder(other, lengths), code, rtol=0, atol=1e-6)
+        x.requires_grad_()
+        (slope,) = torch.autograd.grad(encoder(x, lengths).square().sum(), x)
+        exists = torch.arange(6) < lengths.unsqueeze(1)
+        assert not slope[~exists].any()
+        assert slope[exists].abs().sum(-1).gt(0).all()
+
+    def test_a_series_without_steps_has_the_code_of_nothing(self, network):
+        encoder = network.encoder((4, 2), 3).eval()
+        a, b = encoder(torch.randn(2, 4, 2), torch.tensor([0, 0]))
+        assert torch.equal(a, b)
+        assert torch.isfinite(a).all()
+
+    def test_lengths_take_any_leading_dimensions(self, network):
+        encoder = network.encoder((5, 2), 3).eval()
+        x, lengths = torch.randn(2, 3, 5, 2), torch.tensor([[5, 4, 3], [2, 1, 5]])
+        torch.testing.assert_close(encoder(x, lengths)[1], encoder(x[1], lengths[1]), rtol=1e-4, atol=1e-6)
+
+    def test_causal_outputs_know_nothing_of_later_inputs(self, network):
+        module = network.causal(3, 4).eval()
+        x = torch.randn(2, 8, 3)
+        out, _ = module(x)
+        assert out.shape == (2, 8, 4)
+        for t in range(8):
+            changed = x.clone()
+            changed[:, t] += 1
+            moved = (module(changed)[0] - out).abs().amax((0, 2))
+            assert not moved[:t].any()
+            assert moved[t] > 1e-6
+            assert t == 0 or moved[-1] > 0  # and later ones remember it
+
+    def test_in_pieces_or_at_once_is_the_same(self, network):
+        module = network.causal(3, 4).eval()
+        x = torch.randn(3, 9, 3)
+        whole, end = module(x)
+        pieces, state = [], None
+        for piece in x.split([4, 1, 1, 3], dim=1):
+            out, state = module(piece, state)
+            pieces.append(out)
+        torch.testing.assert_close(torch.cat(pieces, 1), whole, rtol=1e-4, atol=1e-5)
+        for found, wanted in zip(state, end, strict=True):
+            torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-5)
+
+    def test_states_have_the_batch_first(self, network):
+        module = network.causal(3, 4).eval()
+        x, order = torch.randn(4, 5, 3), torch.tensor([2, 0, 0, 3])
+        _, state = module(x)
+        assert all(len(tensor) == 4 for tensor in state)
+        after, _ = module(x[order, :2], tuple(tensor[order] for tensor in state))
+        again = torch.cat([x, x[:, :2]], 1)[order]
+        torch.testing.assert_close(after, module(again)[0][:, -2:], rtol=1e-4, atol=1e-5)

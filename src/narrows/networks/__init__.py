@@ -1,27 +1,32 @@
 """Networks: the only rooms tied to an input's shape.
 
-`Dense`, `Residual`, `Conv` and `Grid` are recipes for an encoder, a decoder and a map from rows to rows; `Asymmetric`
-pairs two of them; `UNet` is a map only, for diffusion; `StemModule` turns rows into what they eat.
+`Dense`, `Residual`, `Conv` and `Grid` are recipes for an encoder, a decoder and a map from rows to rows; so is
+`Recurrent`, for series, which can also go on step by step; `Asymmetric` pairs two of them; `UNet` is a map only, for
+diffusion; `StemModule` turns rows into what they eat.
 """
 
 from __future__ import annotations
 
-from narrows.networks.base import Asymmetric, Network, RaggedModule
+from narrows.networks.base import Asymmetric, CausalModule, Network, RaggedModule, State
 from narrows.networks.conv import Conv, default_channels
 from narrows.networks.dense import Dense, default_widths
 from narrows.networks.grid import Grid
+from narrows.networks.recurrent import Recurrent
 from narrows.networks.residual import Residual
 from narrows.networks.stem import StemModule
 from narrows.networks.unet import UNet
 
 __all__ = [
     "Asymmetric",
+    "CausalModule",
     "Conv",
     "Dense",
     "Grid",
     "Network",
     "RaggedModule",
+    "Recurrent",
     "Residual",
+    "State",
     "StemModule",
     "UNet",
     "default_channels",

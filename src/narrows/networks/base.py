@@ -10,6 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from narrows._part import Part, check_value, nested_params
+from narrows.errors import InvalidParameter
+
+State = tuple[Tensor, ...]
+"""What earlier steps left: every tensor's first axis is the batch, so that rows of it can be taken by index."""
 
 
 class Network(Part, ABC, room="networks", abstract=True):
@@ -83,6 +87,39 @@ class Network(Part, ABC, room="networks", abstract=True):
             InvalidParameter: If this network cannot be told anything.
         """
         return BesideModule(self.map((math.prod(shape) + width,), shape))
+
+    def causal(self, features: int, width: int) -> CausalModule:
+        """A map of series whose every step knows only itself and those before: ``(B, T, features) -> (B, T, width)``.
+
+        Args:
+            features: Numbers per step that go in.
+            width: Numbers per step that come out.
+
+        Returns:
+            A freshly initialised module.
+
+        Raises:
+            InvalidParameter: If this network cannot do that, as here.
+        """
+        raise InvalidParameter(
+            f"{self!r} does not read series step by step: use networks.Recurrent() or networks.Transformer()"
+        )
+
+
+class CausalModule(nn.Module, ABC):
+    """A map of series whose output at a step depends on the inputs up to it, and that can go on where it stopped."""
+
+    @abstractmethod
+    def forward(self, x: Tensor, state: State | None = None) -> tuple[Tensor, State]:
+        """The outputs of some steps, and the state after them.
+
+        Args:
+            x: ``(B, T, features)`` the next T steps.
+            state: What earlier steps left; None: there were none.
+
+        Returns:
+            ``(B, T, width)``, and what these and the earlier steps leave. In two calls or in one, outputs are the same.
+        """
 
 
 class RaggedModule(nn.Module):

@@ -24,7 +24,7 @@ data_app = typer.Typer(help="The samples that come with narrows.", no_args_is_he
 app.add_typer(data_app, name="data")
 
 FIT_HELP = (
-    "Learn from a table or a folder of images, and write the model, figures and an honest comparison into a folder.\n\n"
+    "Learn from a table, images or text, and write the model, figures and an honest comparison into a folder.\n\n"
     "Parts are written NAME or NAME:parameter=value and combine freely. What is not chosen is chosen by the data, and "
     "the reasons are told. Ctrl-C ends training and keeps the best model so far."
 )
@@ -169,6 +169,12 @@ def fit(
             rich_help_panel=DATA,
         ),
     ] = None,
+    kind: Annotated[
+        str | None,
+        typer.Option(
+            "--as", metavar="WORD", help="What SOURCE is, where its looks mislead: text.", rich_help_panel=DATA
+        ),
+    ] = None,
     sql: Annotated[
         str | None,
         typer.Option(metavar="QUERY", help="A query over SOURCE, as the table 'data'.", rich_help_panel=DATA),
@@ -237,6 +243,7 @@ def fit(
     request = Request(
         source=source,
         wishes=wishes,
+        kind=kind,
         epochs=epochs,
         time_budget=time_budget,
         batch_size=batch_size,

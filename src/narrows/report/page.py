@@ -23,6 +23,48 @@ def write_page(run: Run, model: Any, notes: Sequence[str], facts: Mapping[str, s
         notes: What should be said about the data.
         facts: Lines of the table of facts, by name.
     """
+    ending, folder = "png" if len(model.format_.layout.shape) == 3 else "csv", run.called
+    render(
+        run,
+        model,
+        facts=facts,
+        notes=notes,
+        verdict=_verdict(run),
+        table=_table(run),
+        commands=[
+            f"narrows encode {folder} SOURCE --out codes.csv",
+            f"narrows reconstruct {folder} SOURCE --out rows.{ending}",
+            f"narrows sample {folder} -n 100 --out samples.{ending}",
+        ],
+        code=["codes = model.transform(X)"],
+    )
+
+
+def render(
+    run: Any,
+    model: Any,
+    *,
+    facts: Mapping[str, str],
+    verdict: str,
+    table: Mapping[str, Any] | None,
+    commands: Sequence[str],
+    code: Sequence[str],
+    notes: Sequence[str] = (),
+    samples: Sequence[Any] = (),
+) -> None:
+    """Write ``report.html`` of any run.
+
+    Args:
+        run: What it left behind.
+        model: The fitted model.
+        facts: Lines of the table of facts, by name.
+        verdict: "better", "worse" or "level", for the colour beside the honest line.
+        table: Of the comparison: ``heads``, ``rows`` and ``caption``.
+        commands: What to type next.
+        code: The same in Python, with ``model`` loaded.
+        notes: What should be said about the data.
+        samples: Texts that were written, each with ``temperature`` and ``text``.
+    """
     import jinja2
 
     environment = jinja2.Environment(
@@ -31,14 +73,16 @@ def write_page(run: Run, model: Any, notes: Sequence[str], facts: Mapping[str, s
     template = environment.from_string(resources.files("narrows.report").joinpath("page.html").read_text("utf-8"))
     page = template.render(
         run=run,
-        verdict=_verdict(run),
+        verdict=verdict,
         facts=facts,
         notes=list(notes),
         reasons=list(model.reasons_),
         parts={name: repr(part) for name, part in model.choices_.parts().items()},
-        table=_table(run),
+        table=table,
+        samples=samples,
         drawings=[{"drawing": d, "source": _embedded(d)} for d in run.drawings],
-        ending="png" if len(model.format_.layout.shape) == 3 else "csv",
+        commands=commands,
+        code=code,
         version=__version__,
         folder=run.called,
     )

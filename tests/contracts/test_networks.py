@@ -11,7 +11,7 @@ from torch.func import functional_call, stack_module_state, vmap
 
 from narrows._part import Part
 from narrows.errors import InvalidParameter
-from narrows.networks import Asymmetric, Conv, Dense, Network, Recurrent, Residual
+from narrows.networks import Asymmetric, Conv, Dense, Network, Recurrent, Residual, Transformer
 
 TABLE = (5,)
 SERIES = [(6, 3), (2, 1)]
@@ -36,6 +36,8 @@ NETWORKS: list[Network] = [
     Recurrent(cell="gru", hidden=6, layers=2, dropout=0.2),
     Recurrent(cell="peephole", hidden=6, layers=2, bidirectional=False),
     Recurrent(cell="coupled", hidden=6, layers=2),
+    Transformer(layers=1),
+    Transformer(layers=2, heads=2, width=8, positions="learned", dropout=0.2, expand=2),
 ]
 CASES = [
     pytest.param(network, shape, id=f"{i}-{type(network).__name__}-{'x'.join(map(str, shape))}")
@@ -190,6 +192,10 @@ def test_asymmetric_has_nested_parameters_and_refuses_other_parts():
         Recurrent(hidden=0),
         Recurrent(layers=0),
         Recurrent(dropout=1.0),
+        Transformer(layers=0),
+        Transformer(heads=0),
+        Transformer(width=126),
+        Transformer(positions="sinusoidal"),
     ],
     ids=repr,
 )

@@ -9,6 +9,7 @@ import typer
 from narrows.cli._group import Group
 from narrows.cli._options import Force, Json, RowsOut, Source
 from narrows.cli._output import Output
+from narrows.cli._text_verbs import text_verbs
 from narrows.cli._verbs import verbs
 from narrows.cli._words import models
 
@@ -308,3 +309,4 @@ def data_export(
 
 
 app.add_typer(verbs)
+app.add_typer(text_verbs)

@@ -24,6 +24,9 @@ def model(folder: str, output: Output) -> None:
         SavedModelError: If the folder holds none, or a damaged one.
     """
     content = describe(folder)
+    if content["estimator"] == "Corrector":
+        _corrector(folder, content, output)
+        return
     if content["estimator"] in TASKS:
         _task(folder, content, output)
         return
@@ -85,6 +88,26 @@ def _task(folder: str, content: Mapping[str, Any], output: Output) -> None:
         output.points(found["metrics"]["report"])
     output.head("Data")
     _show_columns(columns, output)
+    output.result(found)
+
+
+def _corrector(folder: str, content: Mapping[str, Any], output: Output) -> None:
+    """Say what a saved corrector is."""
+    try:
+        found = {
+            "folder": str(folder),
+            "estimator": content["estimator"],
+            "narrows": content["narrows"],
+            "words": len(content["words"]),
+            "error_rate": content["error_rate"],
+            "reasons": list(content["reasons"]),
+            "metrics": dict(content["metrics"]),
+        }
+    except (KeyError, TypeError, ValueError) as error:
+        raise SavedModelError(f"{folder} does not describe a corrector: {error!r}") from error
+    output.say(f"Corrector in {folder}: one word in {1 / found['error_rate']:.0f} is expected to be wrong", "bold")
+    output.head("Why")
+    output.points(found["reasons"])
     output.result(found)
 
 

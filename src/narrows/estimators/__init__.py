@@ -11,6 +11,7 @@ from narrows.estimators.autoencoder import (
     VariationalAutoencoder,
 )
 from narrows.estimators.boltzmann import Boltzmann
+from narrows.estimators.corrector import Change, Correction, Corrector
 from narrows.estimators.detector import AnomalyDetector
 from narrows.estimators.diffusion import Diffusion, LatentDiffusion
 from narrows.estimators.ensemble import Ensemble
@@ -33,7 +34,10 @@ __all__ = [
     "BaseAutoencoder",
     "BaseModel",
     "Boltzmann",
+    "Change",
     "ContractiveAutoencoder",
+    "Correction",
+    "Corrector",
     "DenoisingAutoencoder",
     "Diffusion",
     "Ensemble",

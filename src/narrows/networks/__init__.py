@@ -1,12 +1,13 @@
 """Networks: the only rooms tied to an input's shape.
 
 `Dense`, `Residual`, `Conv` and `Grid` are recipes for an encoder, a decoder and a map from rows to rows; so is
-`Recurrent`, for series, which can also go on step by step; `Asymmetric` pairs two of them; `UNet` is a map only, for
-diffusion; `StemModule` turns rows into what they eat.
+`Recurrent` and `Transformer`, for series, which can also go on step by step; `Asymmetric` pairs two of them; `UNet` is
+a map only, for diffusion; `StemModule` turns rows into what they eat.
 """
 
 from __future__ import annotations
 
+from narrows.networks.attention import Transformer
 from narrows.networks.base import Asymmetric, CausalModule, Network, RaggedModule, State
 from narrows.networks.conv import Conv, default_channels
 from narrows.networks.dense import Dense, default_widths
@@ -28,6 +29,7 @@ __all__ = [
     "Residual",
     "State",
     "StemModule",
+    "Transformer",
     "UNet",
     "default_channels",
     "default_widths",

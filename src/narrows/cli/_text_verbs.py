@@ -1,0 +1,48 @@
+"""The commands that work on text, with their options."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from narrows.cli._group import Group
+from narrows.cli._options import Json
+from narrows.cli._output import Output
+
+text_verbs = typer.Typer(cls=Group)
+
+
+@text_verbs.command()
+def correct(
+    words: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[MODEL] [TEXT]",
+            help="A saved corrector, unless --corpus is given; then a text, a file of it, or - for the standard input.",
+            show_default=False,
+        ),
+    ] = None,
+    corpus: Annotated[
+        str | None,
+        typer.Option("--corpus", metavar="SOURCE", help="Text that is right, to learn from: a file, a folder."),
+    ] = None,
+    misspellings: Annotated[
+        str | None,
+        typer.Option(metavar="FILE", help="Lines such as 'boston: bostin, bosten', to learn how words go wrong."),
+    ] = None,
+    judge: Annotated[
+        str | None, typer.Option(metavar="DIR", help="A saved language model that has the last word.")
+    ] = None,
+    error_rate: Annotated[
+        float | None, typer.Option(metavar="SHARE", help="Share of the words that are expected to be wrong.")
+    ] = None,
+    save: Annotated[str | None, typer.Option(metavar="DIR", help="Keep what was learnt.")] = None,
+    out: Annotated[str | None, typer.Option("--out", "-o", metavar="FILE", help="Write the text there.")] = None,
+    json: Json = False,
+) -> None:
+    """Mend misspelt or misheard text; say what was changed and why."""
+    from narrows.cli import _correct
+
+    request = _correct.Request(tuple(words or ()), corpus, misspellings, judge, error_rate, save, out)
+    _correct.correct(request, Output(json))

@@ -13,7 +13,7 @@ from narrows.data.series_set import IDS, SeriesSet, guess_time, open_series, tak
 from narrows.data.stream import Stream
 from narrows.errors import InvalidData, InvalidParameter
 
-KINDS = ("auto", "table", "series", "images")
+KINDS = ("auto", "table", "series", "images", "text")
 #: Columns, and rows, from which on neighbouring columns can say that they are steps.
 COLUMNS, ROWS = 24, 10
 #: Correlation of neighbouring columns, in the middle of all, that steps have.
@@ -75,7 +75,7 @@ def read_as(found: Any, kind: str) -> Any:
         reason = "series, as asked" if kind == "series" else series_reason(found.data)
         if reason is None:
             return found
-        data, test = (None if d is None else _series(d) for d in (found.data, found.test))
+        data, test = _series(found.data), None if found.test is None else _series(found.test)
         own = None if found.labels is not None and len(found.labels) != len(data) else found.labels
         notes = [*found.notes, f"{reason} (--as table reads it otherwise)" if kind == "auto" else reason]
         return replace(found, kind="series", data=data, test=test, labels=own, notes=notes, format=Series())

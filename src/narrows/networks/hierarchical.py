@@ -15,8 +15,9 @@ from narrows.networks.recurrent import Recurrent, check_series
 class Hierarchical(Network):
     r"""A decoder over a decoder: the code becomes a plan of every segment, and each plan that segment's steps.
 
-    $c_1, \dots, c_K = D_1(z)$ and $x_{(k)} = D_2(N(c_k + W z))$, $N$ a layer normalisation. So steps within a segment are held together by what their
-    plan says, and the path from the code to a late step is short: K stages and the steps of one segment, not of all.
+    $c_1, \dots, c_K = D_1(z)$ and $x_{(k)} = D_2(N(c_k + W z))$, $N$ a layer normalisation. So steps within a segment
+    are held together by what their plan says, and the path from the code to a late step is short: K stages and the
+    steps of one segment, not of all.
     Encoders, maps and causal modules are those of ``conductor``.
 
     Args:

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from narrows.cli import _elbow, _folders, _labels, _series, _stream, _words
+from narrows.cli import _elbow, _fit_text, _folders, _labels, _series, _stream, _words
 from narrows.cli._group import Interrupted
 from narrows.cli._output import Output
 from narrows.errors import InvalidParameter
@@ -86,8 +86,11 @@ def fit(request: Request, output: Output) -> None:
     _words.seconds(request.time_budget)
     _words.model_name(request.wishes.model)
     _elbow.check(request)
+    if _fit_text.wanted(request):
+        _fit_text.fit(request, training_of(request, output), output)
+        return
     material = prepare(request)
-    training = _training(request, output)
+    training = training_of(request, output)
     model = _words.build(request.wishes, material.format, training, request.seed)
     if rank() > 0:  # the first process writes and speaks for all
         model.set_params(training__checkpoint="the first process's", training__verbose=False)
@@ -112,7 +115,7 @@ def _run(request: Request, material: Material, training: Any, place: _folders.Pl
     if place.resumed is None:
         place.record({"status": "training", "options": request.plain()})
     else:
-        _check_same(request, place)
+        check_same(request, place)
     _say_found(material, place, output)
     training = training.set_params(checkpoint=str(place.checkpoint))
     if request.code_sizes is None:
@@ -250,7 +253,8 @@ def colour_values(request: Request, data: Any) -> tuple[Any, str]:
 # --- training ------------------------------------------------------------------------------------------------
 
 
-def _training(request: Request, output: Output) -> Any:
+def training_of(request: Request, output: Output) -> Any:
+    """The settings of the loop that were asked for."""
     from narrows.training import Training
 
     asked: dict[str, Any] = {
@@ -286,7 +290,8 @@ def _device(word: str) -> str:
     return word
 
 
-def _check_same(request: Request, place: _folders.Place) -> None:
+def check_same(request: Request, place: _folders.Place) -> None:
+    """Check that a run is gone on with as it was begun."""
     assert place.resumed is not None
     before, now = place.resumed.get("options", {}), request.plain()
     other = [name for name in now if before.get(name) != now[name]]

@@ -172,6 +172,8 @@ def _load(wanted: Wanted, method: str = "sample") -> Any:
     from narrows.estimators import load
 
     model = load(wanted.model)
+    if kind == "LanguageModel":
+        raise InvalidParameter(f"{wanted.model!r} holds a language model: it writes text, with narrows write")
     if not hasattr(model, method):
         raise InvalidParameter(
             f"{wanted.model!r} holds a {kind}, which cannot do this: it makes rows, with narrows generate"

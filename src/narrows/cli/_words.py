@@ -28,6 +28,7 @@ MODELS: dict[str, tuple[str, ...]] = {
     "diffusion": ("Diffusion",),
     "latent-diffusion": ("LatentDiffusion",),
     "autoregressive": ("AutoregressiveModel", "ar", "forecaster"),
+    "language": ("LanguageModel", "languagemodel", "lm"),
 }
 
 

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from narrows._part import Part
+from narrows.data.corpus import Corpus, corpus_of, recognised
 from narrows.data.pictures import SUFFIXES as PICTURES
 from narrows.data.pictures import find_pictures, readable
 from narrows.data.series_set import SeriesSet, open_series
@@ -22,21 +23,9 @@ from narrows.data.stream import Stream
 from narrows.errors import InvalidData, InvalidType, SavedModelError, UnreadableFile
 
 TABLES = (
-    *(
-        ".csv",
-        ".csv.gz",
-        ".data",
-        ".db",
-        ".json",
-        ".json.gz",
-        ".jsonl",
-        ".jsonl.gz",
-        ".ndjson",
-        ".ndjson.gz",
-        ".parquet",
-    ),
-    *(".pq", ".sqlite", ".sqlite3", ".tab", ".tab.gz", ".tsv", ".tsv.gz", ".txt", ".txt.gz"),
-)
+    ".csv", ".csv.gz", ".data", ".db", ".json", ".json.gz", ".jsonl", ".jsonl.gz", ".ndjson", ".ndjson.gz", ".parquet",
+    ".pq", ".sqlite", ".sqlite3", ".tab", ".tab.gz", ".tsv", ".tsv.gz", ".txt", ".txt.gz",
+)  # fmt: skip
 ARRAYS = (".npy", ".npz")
 #: The fitted formats that a saved model may name, and their homes.
 FORMATS = {
@@ -47,7 +36,7 @@ FORMATS = {
 }
 KINDS = (
     "a table (.csv, .tsv, .parquet, .json, .sqlite), images (.png, .jpg, .tif, .webp, …), an array (.npy, .npz), a "
-    "folder or a pattern of these, an SQL query, or the name of a sample"
+    "text (.txt, .md), a folder or a pattern of these, an SQL query, or the name of a sample"
 )
 #: Bytes that a table may take, and whether it is streamed however small; None: always in memory.
 Budget = tuple[int, bool] | None
@@ -60,8 +49,8 @@ class Source:
 
     Attributes:
         name: What to call it: the sample's name, or the file's or folder's without its ending.
-        kind: "table", "images" or "series".
-        data: What a format takes: a table, an array, or a list of image files.
+        kind: "table", "images", "series" or "text".
+        data: What a format takes: a table, an array, a list of image files, a `SeriesSet` or a `Corpus`.
         test: Held-out data of the same kind, if the source has such a part.
         labels: ``(n,)`` the class of every row, if known; for figures, never for training.
         test_labels: The same of ``test``.
@@ -129,6 +118,8 @@ def open_source(
         from narrows.data.recognise import check_kind, read_as
 
         check_kind(kind)
+        if kind == "text":
+            return text_source(source)
         found = open_source(
             source, sql=sql, skip_bad=skip_bad, image_size=image_size, url=url, memory=memory, stream=stream
         )
@@ -168,7 +159,8 @@ def format_for(data: Any, **options: Any) -> Part:
         options: Options of `formats.Image` (``size``, ``mode``, ``skip_bad``, …), used if it is images.
 
     Returns:
-        ``formats.Image(…)`` for arrays with three or four axes, lists of images and paths; else ``formats.Table()``.
+        ``formats.Image(…)`` for arrays with three or four axes, lists of images and paths; ``formats.Text()`` for a
+        `Corpus`; else ``formats.Table()``.
 
     Raises:
         InvalidType: If the data is neither a table nor images.
@@ -180,6 +172,10 @@ def format_for(data: Any, **options: Any) -> Part:
         from narrows.data.series import Series
 
         return Series()
+    if isinstance(data, Corpus):
+        from narrows.data.text import Text
+
+        return Text()
     if _looks_like_images(data):
         return Image(**{name: value for name, value in options.items() if value is not None})
     from narrows.data.table import Table
@@ -247,6 +243,8 @@ def _kind(chosen: Part) -> str:
 
 
 def _open_path(path: Path, options: dict[str, Any], budget: Budget = None) -> Source:
+    if recognised(path):
+        return text_source(path)
     if path.is_dir():
         return _open_folder(path, options, budget)
     if path.suffix.lower() in PICTURES:
@@ -256,6 +254,15 @@ def _open_path(path: Path, options: dict[str, Any], budget: Budget = None) -> So
     if _suffix(path) in TABLES:
         return _table(str(path), None, path.name.removesuffix(_suffix(path)), budget)
     raise UnreadableFile(f"{str(path)!r} is of no known kind ({path.suffix or 'no ending'}); give {KINDS}")
+
+
+def text_source(source: Any, column: str | None = None) -> Source:
+    """Text, whatever it looks like."""
+    from narrows.data.text import Text
+
+    corpus = corpus_of(source, column=column)
+    name = Path(source).resolve().name.split(".")[0] if isinstance(source, (str, os.PathLike)) else "text"
+    return Source(name, "text", corpus, notes=list(corpus.notes), format=Text(column=column))
 
 
 def _open_folder(folder: Path, options: dict[str, Any], budget: Budget) -> Source:

@@ -21,6 +21,7 @@ from narrows.estimators.gan import GAN, MomentMatching
 from narrows.estimators.grouped import GroupedAutoencoder
 from narrows.estimators.hub import TextToImage
 from narrows.estimators.imputer import Imputer
+from narrows.estimators.language import LanguageModel
 from narrows.estimators.matching import AdversarialAutoencoder, WassersteinAutoencoder
 from narrows.estimators.quantised import QuantisedAutoencoder
 from narrows.estimators.synthesizer import Synthesizer
@@ -45,6 +46,7 @@ __all__ = [
     "Flow",
     "GroupedAutoencoder",
     "Imputer",
+    "LanguageModel",
     "LatentDiffusion",
     "MomentMatching",
     "NotFitted",

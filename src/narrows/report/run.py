@@ -185,7 +185,7 @@ def _compare(run: Run, model: Any, train: Any, seen: Any) -> None:
         content = {**run.comparison.to_dict(), "sentence": run.sentence, "held_out_rows": run.held_out}
         files.write_json(run.folder / "comparison.json", _finite(content))
 
-    _attempt(run, "the comparison with PCA", make)
+    attempt(run, "the comparison with PCA", make)
 
 
 def _judge_prior(run: Run, model: Any, seen: Any) -> None:
@@ -193,7 +193,7 @@ def _judge_prior(run: Run, model: Any, seen: Any) -> None:
         run.gap = model.prior_gap(take(seen, some(JUDGED, count(seen))))
 
     if hasattr(model, "prior_gap") and _enough(model, seen):
-        _attempt(run, "the gap between prior and codes", make)
+        attempt(run, "the gap between prior and codes", make)
 
 
 def _enough(model: Any, seen: Any) -> bool:
@@ -212,7 +212,7 @@ def _finite(value: Any) -> Any:
     return value.item() if isinstance(value, np.generic) else value
 
 
-def _attempt(run: Run, what: str, make: Callable[[], None]) -> None:
+def attempt(run: Any, what: str, make: Callable[[], None]) -> None:
     """Do what may fail without taking the model with it."""
     try:
         make()
@@ -231,7 +231,7 @@ def _draw(run: Run, model: Any, train: Any, test: Any, labels: Any, test_labels:
     series = model.format_.layout.series
 
     def add(name: str, heading: str, caption: str, draw: Callable[[], Figure]) -> None:
-        _add(run, name, heading, caption, draw)
+        add_drawing(run, name, heading, caption, draw)
 
     some_seen = take(seen, some(2000, count(seen)))
     if run.narrows:
@@ -265,7 +265,9 @@ def _draw(run: Run, model: Any, train: Any, test: Any, labels: Any, test_labels:
     )
 
 
-def _add(run: Run, name: str, heading: str, caption: str, draw: Callable[[], Figure]) -> None:
+def add_drawing(run: Any, name: str, heading: str, caption: str, draw: Callable[[], Figure]) -> None:
+    """Draw a figure into the run's folder, if it can be drawn."""
+
     def make() -> None:
         path = run.folder / "figures" / f"{name}.png"
         figure = draw()
@@ -273,7 +275,7 @@ def _add(run: Run, name: str, heading: str, caption: str, draw: Callable[[], Fig
             figure.savefig(temporary, format="png", dpi=DPI, metadata={"Software": "narrows", "Title": heading})
         run.drawings.append(Drawing(name, heading, caption, path))
 
-    _attempt(run, f"the figure {name}.png", make)
+    attempt(run, f"the figure {name}.png", make)
 
 
 def _bend(run: Run, elbow: Elbow) -> None:
@@ -286,8 +288,8 @@ def _bend(run: Run, elbow: Elbow) -> None:
             lines.append(f"{bend.size},{bend.error:.8g},{bend.pca:.8g},{ratio},{elbow.explained(bend):.6g}")
         files.write_text(run.folder / "code_sizes.csv", "\n".join(lines) + "\n")
 
-    _attempt(run, "code_sizes.csv", make)
-    _add(run, "elbow", "Code sizes", " ".join(elbow.sentences()), lambda: plots.elbow_curve(elbow))
+    attempt(run, "code_sizes.csv", make)
+    add_drawing(run, "elbow", "Code sizes", " ".join(elbow.sentences()), lambda: plots.elbow_curve(elbow))
 
 
 def as_seen(model: Any, data: Any) -> Any:
@@ -335,15 +337,21 @@ def _samples(model: Any, seen: Any, images: bool) -> Figure:
 
 
 def _facts(model: Any, train: Any, test: Any) -> dict[str, str]:
-    history = model.history_
     layout, size = model.format_.layout, model.choices_.code_size_of(model.module_)
     held = "none held out" if test is None else f"{count(test):,} held out"
     does = "narrowed to" if hasattr(model, "transform") else "made from"
-    found = {
+    return {
         "Rows": f"{count(train):,} trained on, {held}",
         "A row": f"{_shape(layout.shape)}, {does} {_numbers(size)}",
         "Model": type(model).__name__,
+        **training_facts(model),
     }
+
+
+def training_facts(model: Any) -> dict[str, str]:
+    """Lines for the table of facts: how long it was trained, how many weights it has, and its seed."""
+    history = model.history_
+    found: dict[str, str] = {}
     if len(history):
         last = history.rows[-1]
         found["Training"] = (

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from narrows.cli import _elbow, _fit_text, _folders, _labels, _stream, _words
+from narrows.cli import _elbow, _fit_text, _folders, _labels, _series, _stream, _words
 from narrows.cli._group import Interrupted
 from narrows.cli._output import Output
 from narrows.errors import InvalidParameter
@@ -19,7 +19,6 @@ class Request:
 
     source: str
     wishes: _words.Wishes
-    kind: str | None = None
     epochs: int | None = None
     time_budget: str | None = None
     batch_size: int | None = None
@@ -42,6 +41,7 @@ class Request:
     out: str | None = None
     resume: bool = False
     force: bool = False
+    kind: str = "auto"
 
     def plain(self) -> dict[str, Any]:
         """What decides the result, as plain JSON: kept with the run, and compared when it is resumed."""
@@ -182,6 +182,7 @@ def prepare(request: Request) -> Material:
 
     size, memory = _words.image_size(request.image_size), _stream.budget(request.memory)
     source = open_source(request.source, sql=request.sql, skip_bad=request.skip_bad, image_size=size, memory=memory)
+    source = _series.read(source, request)
     if isinstance(source.data, Stream):
         if request.labels is not None:
             raise InvalidParameter("--labels goes with data in memory; this is read piece by piece: give more --memory")
@@ -195,11 +196,14 @@ def prepare(request: Request) -> Material:
         labels, data, label_name = _labels.of_rows(request.labels, source, source.data)
         if test is not None:
             test_labels, test, _ = _labels.of_rows(request.labels, source, source.test)
-    data, test = select(data, request), None if test is None else select(test, request)
+    if source.kind != "series":
+        data, test = select(data, request), None if test is None else select(test, request)
     notes = list(source.notes)
     if request.memory is not None and source.kind == "table":
         notes.append(f"within the budget of {in_words(memory)}: learnt in memory")
-    if test is None:
+    if test is None and source.kind == "series" and count(data) == 1:
+        data, test = _series.later(data, request.held_out, notes)
+    elif test is None:
         kept, held = hold_out(count(data), request.seed, request.held_out)
         if len(held):
             test, data = take(data, held), take(data, kept)
@@ -315,7 +319,9 @@ def _say_found(material: Material, place: _folders.Place, output: Output) -> Non
 
     output.say(f"{material.name}: {material.kind}", style="bold")
     rows = f"{many(count(material.train), 'row')} to learn from"
-    if material.test is not None:
+    if material.kind == "series":
+        rows = _series.counted(material.train, material.test)
+    elif material.test is not None:
         rows += f", {count(material.test):,} held out"
     names = columns_of(material.train)
     if names is not None:

@@ -23,10 +23,8 @@ def wanted(request: Request) -> bool:
     Raises:
         InvalidParameter: If what was said does not go together.
     """
-    if request.kind not in (None, "text", "table"):
-        raise InvalidParameter(f"--as {request.kind!r} is not known: write text or table, or leave it out")
     named = _words.model_name(request.wishes.model) == "LanguageModel"
-    if request.kind == "table" or (request.kind is None and not named and not _looks(request.source)):
+    if request.kind not in ("auto", "text") or (request.kind == "auto" and not named and not _looks(request.source)):
         return False
     if not named and request.wishes.model != "autoencoder":
         raise InvalidParameter(

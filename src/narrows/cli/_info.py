@@ -196,6 +196,10 @@ def _columns(config: Mapping[str, Any]) -> list[dict[str, Any]]:
                 "high": scale["high"],
             }
         ]
+    if config["format"] == "series":
+        from narrows.data.series_format import SeriesFormat
+
+        return SeriesFormat.from_config(config).describe()
     from narrows.data.columns import Column
 
     return [Column.from_config(column).describe() for column in config["columns"]]
@@ -206,6 +210,8 @@ def _rows(config: Mapping[str, Any], columns: list[dict[str, Any]]) -> str:
         return f"{config['mode']} images of {config['size'][0]} × {config['size'][1]} pixels"
     if config["format"] == "text":
         return f"text as {columns[0]['tokens']:,} different {columns[0]['kind']} tokens"
+    if config["format"] == "series":
+        return f"series of up to {config['steps']:,} steps, {len(columns)} channel{'s' * (len(columns) != 1)}"
     return f"tables of {len(columns)} column{'s' * (len(columns) != 1)}"
 
 

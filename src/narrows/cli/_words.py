@@ -28,6 +28,7 @@ MODELS: dict[str, tuple[str, ...]] = {
     "diffusion": ("Diffusion",),
     "latent-diffusion": ("LatentDiffusion",),
     "language": ("LanguageModel", "languagemodel", "lm"),
+    "autoregressive": ("AutoregressiveModel", "ar", "forecaster"),
 }
 
 

@@ -7,7 +7,7 @@ import importlib
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from narrows._part import Part
 from narrows.data.corpus import Corpus, corpus_of, recognised
 from narrows.data.pictures import SUFFIXES as PICTURES
 from narrows.data.pictures import find_pictures, readable
+from narrows.data.series_set import SeriesSet, open_series
 from narrows.data.stores import load_arrays
 from narrows.data.stream import Stream
 from narrows.errors import InvalidData, InvalidType, SavedModelError, UnreadableFile
@@ -48,8 +49,8 @@ class Source:
 
     Attributes:
         name: What to call it: the sample's name, or the file's or folder's without its ending.
-        kind: "table", "images" or "text".
-        data: What a format takes: a table, an array, a list of image files, or a `Corpus`.
+        kind: "table", "images", "series" or "text".
+        data: What a format takes: a table, an array, a list of image files, a set of series, or a `Corpus`.
         test: Held-out data of the same kind, if the source has such a part.
         labels: ``(n,)`` the class of every row, if known; for figures, never for training.
         test_labels: The same of ``test``.
@@ -80,6 +81,7 @@ def open_source(
     url: str | None = None,
     memory: int | None = None,
     stream: bool = False,
+    kind: str | None = None,
 ) -> Source:
     """Find out what ``source`` means and open it.
 
@@ -95,6 +97,8 @@ def open_source(
         url: Mirror to download samples from (see `load`).
         memory: Bytes that a table may take; one that would take more is opened as a `Stream`. None: no limit.
         stream: Whether tables are streamed however small.
+        kind: "table", "series", "images" or "text" to read it as that; "auto" to recognise series too
+            (`narrows.data.recognise.series_reason`), as series. None: a table, images or text.
 
     Returns:
         The data and what is known about it.
@@ -110,6 +114,18 @@ def open_source(
         open_source("sales.csv").kind          # 'table'
         ```
     """
+    if kind is not None:
+        from narrows.data.recognise import check_kind, read_as
+
+        check_kind(kind)
+        if kind == "text":
+            return text_source(source)
+        if kind in ("table", "series") and sql is None and isinstance(source, str) and recognised(Path(source)):
+            return read_as(_table(_listed(source), None, Path(source).stem), kind)
+        found = open_source(
+            source, sql=sql, skip_bad=skip_bad, image_size=image_size, url=url, memory=memory, stream=stream
+        )
+        return read_as(found, kind)
     options: dict[str, Any] = {"size": image_size, "skip_bad": skip_bad}
     budget = None if memory is None else (memory, stream)
     if isinstance(source, Stream):
@@ -158,6 +174,10 @@ def format_for(data: Any, **options: Any) -> Part:
         from narrows.data.text import Text
 
         return Text()
+    if isinstance(data, SeriesSet):
+        from narrows.data.series import Series
+
+        return Series()
     if _looks_like_images(data):
         return Image(**{name: value for name, value in options.items() if value is not None})
     from narrows.data.table import Table
@@ -306,6 +326,10 @@ def _open_sample(word: str, url: str | None, options: dict[str, Any]) -> Source:
             hint = " Download it first, and give the file."
         raise UnreadableFile(f"there is no file, folder or sample {word!r}; give {KINDS}.{hint}")
     found = load(word, url=url)
+    if found.kind == "series":
+        found = replace(
+            found, data=open_series(found.data), test=None if found.test is None else open_series(found.test)
+        )
     chosen = format_for(found.data, **options)
     notes = [f"sample data {found.name!r}: {found.description} ({found.licence}; {found.source})"]
     return Source(

@@ -10,6 +10,7 @@ from narrows.estimators.autoencoder import (
     SparseAutoencoder,
     VariationalAutoencoder,
 )
+from narrows.estimators.autoregressive import AutoregressiveModel
 from narrows.estimators.boltzmann import Boltzmann
 from narrows.estimators.corrector import Change, Correction, Corrector
 from narrows.estimators.detector import AnomalyDetector
@@ -31,6 +32,7 @@ __all__ = [
     "AdversarialAutoencoder",
     "AnomalyDetector",
     "Autoencoder",
+    "AutoregressiveModel",
     "BaseAutoencoder",
     "BaseModel",
     "Boltzmann",

@@ -16,7 +16,7 @@ from narrows.errors import InvalidParameter
 from narrows.estimators._choices import ModelChoices, Plan
 from narrows.likelihoods import Categorical
 from narrows.models.autoregressive import AutoregressiveModule
-from narrows.networks import Network, Recurrent, Transformer
+from narrows.networks import Network, Recurrent
 from narrows.training import History, Player, Training
 from narrows.training.loop import trainable
 

@@ -22,6 +22,7 @@ from narrows.estimators.hub import TextToImage
 from narrows.estimators.imputer import Imputer
 from narrows.estimators.matching import AdversarialAutoencoder, WassersteinAutoencoder
 from narrows.estimators.quantised import QuantisedAutoencoder
+from narrows.estimators.sequence import SequenceToSequence
 from narrows.estimators.synthesizer import Synthesizer
 from narrows.estimators.translator import Translator
 
@@ -47,6 +48,7 @@ __all__ = [
     "MomentMatching",
     "NotFitted",
     "QuantisedAutoencoder",
+    "SequenceToSequence",
     "SparseAutoencoder",
     "Synthesizer",
     "TextToImage",

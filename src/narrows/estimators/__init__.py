@@ -21,6 +21,7 @@ from narrows.estimators.grouped import GroupedAutoencoder
 from narrows.estimators.hub import TextToImage
 from narrows.estimators.imputer import Imputer
 from narrows.estimators.matching import AdversarialAutoencoder, WassersteinAutoencoder
+from narrows.estimators.pretrained import Answer, PretrainedLanguageModel, QuestionAnswerer
 from narrows.estimators.quantised import QuantisedAutoencoder
 from narrows.estimators.sequence import SequenceToSequence
 from narrows.estimators.synthesizer import Synthesizer
@@ -30,6 +31,7 @@ __all__ = [
     "GAN",
     "AdversarialAutoencoder",
     "AnomalyDetector",
+    "Answer",
     "Autoencoder",
     "BaseAutoencoder",
     "BaseModel",
@@ -47,7 +49,9 @@ __all__ = [
     "LatentDiffusion",
     "MomentMatching",
     "NotFitted",
+    "PretrainedLanguageModel",
     "QuantisedAutoencoder",
+    "QuestionAnswerer",
     "SequenceToSequence",
     "SparseAutoencoder",
     "Synthesizer",

@@ -22,7 +22,14 @@ from narrows.data import series as _series  # noqa: F401
 from narrows.data import table as _table  # noqa: F401
 from narrows.data import text as _text  # noqa: F401
 from narrows.errors import NarrowsError, SavedModelError
-from narrows.estimators import _corrector_files, _detector_files, _ensemble_files, _imputer_files, _synthesizer_files, sequence
+from narrows.estimators import (
+    _corrector_files,
+    _detector_files,
+    _ensemble_files,
+    _imputer_files,
+    _synthesizer_files,
+    sequence,
+)
 from narrows.estimators._base import BaseModel, initial_module, layout_of
 from narrows.estimators._captions import Words
 from narrows.estimators._recipes import decode_params, encode_params, model_kind

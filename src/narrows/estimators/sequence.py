@@ -124,7 +124,9 @@ class SequenceToSequence(BaseEstimator):
         training = (self.training or Training()).set_params(clip=(self.training or Training()).clip or 1.0)
         held = training.held_out(len(texts))
         order = torch.randperm(len(texts), generator=torch.Generator().manual_seed(hash_seed(seed, 2)))
-        loop = Loop(step, [Player(step, trainable(step))], training, hash_seed(seed, 1), words=f"{network!r} {layout!r}")
+        loop = Loop(
+            step, [Player(step, trainable(step))], training, hash_seed(seed, 1), words=f"{network!r} {layout!r}"
+        )
         history = loop.fit(rows.take(order[held:]), rows.take(order[:held]) if held else None)
         history.unit = "nats per token"
         self.format_, self.module_, self.network_ = format_, module.cpu().eval(), network
@@ -275,6 +277,7 @@ def _rows(format_: TextFormat, texts: Sequence[str], most: int | None) -> Rows:
 
 def _targets(format_: TextFormat, texts: Sequence[str]) -> Tensor:
     """Texts with their end marks ``(n, T)``, −1 behind them."""
+    assert format_.end is not None
     tokens = [np.append(format_.encode(text), format_.end) for text in texts]
     targets = torch.full((len(tokens), max(map(len, tokens))), GONE)
     for row, one in zip(targets, tokens, strict=True):
@@ -286,9 +289,7 @@ def _card(content: Mapping[str, Any]) -> str:
     history = History.from_config(content["history"])
     return (
         f"# SequenceToSequence\n\nMade by narrows {content['narrows']}. Load it with `narrows.load(folder)`.\n\n"
-        f"- network: `{Part.from_config(content['network'])!r}`\n- {len(history)} recorded epochs, {history.stopped}\n\n"
+        f"- network: `{Part.from_config(content['network'])!r}`\n"
+        f"- {len(history)} recorded epochs, {history.stopped}\n\n"
         "## Limits\n\nIt knows texts like those it learnt from, and makes up what it cannot read.\n"
     )
-
-
-

@@ -49,7 +49,9 @@ class SequenceModule(nn.Module):
     def __init__(self, layout: Layout, network: Network, width: int) -> None:
         super().__init__()
         if layout.categories is None or len(layout.categories) != 1:
-            raise InvalidParameter(f"rows of shape {layout.shape} are no series of tokens: give a series of one category")
+            raise InvalidParameter(
+                f"rows of shape {layout.shape} are no series of tokens: give a series of one category"
+            )
         self.layout, self.size, self.steps = layout, layout.categories[0], layout.shape[0]
         # one vector more: of what stands before a text, behind its end, and in its place if it is empty
         self.embedding = nn.Embedding(self.size + 1, width)
@@ -61,7 +63,7 @@ class SequenceModule(nn.Module):
         self.writer = network.causal(2 * width + inputs, self.size)
 
     def memory(self, rows: Rows) -> tuple[Tensor, Tensor]:
-        """What is kept of ``rows``: ``(B, S, 2 · width + 16)``, and which of it exists ``(B, S)``; S is the longest + 1.
+        """What is kept of ``rows``: ``(B, S, 2 · width + 16)``, and which of it exists ``(B, S)``; S: the longest + 1.
 
         Every row is padded to the same length, so that its memory does not depend on the others'.
         """

@@ -52,6 +52,13 @@ def ours(train: pd.DataFrame, target: str, seed: int) -> pd.DataFrame:
     return narrows.Synthesizer(random_state=seed).fit(train).sample(len(train), random_state=seed)
 
 
+def latent_diffusion(train: pd.DataFrame, target: str, seed: int) -> pd.DataFrame:
+    """Our synthesizer with a diffusion model of the codes in place of the mixture of Gaussians."""
+    prior = narrows.priors.Diffusion(rows=2_000_000)
+    model = narrows.Synthesizer(narrows.VariationalAutoencoder(beta=0.1, prior=prior), random_state=seed)
+    return model.fit(train).sample(len(train), random_state=seed)
+
+
 def independent(train: pd.DataFrame, target: str, seed: int) -> pd.DataFrame:
     """Every column drawn by itself."""
     rng = np.random.default_rng(seed)
@@ -150,6 +157,7 @@ def _packaged(model: object, train: pd.DataFrame, seed: int) -> pd.DataFrame:
 SETS: dict[str, Callable] = {"adult": adult, "shoppers": shoppers}
 PEERS: dict[str, Callable] = {
     "ours": ours,
+    "latent diffusion": latent_diffusion,
     "smote": smote,
     "copula": copula,
     "independent": independent,

@@ -1,14 +1,16 @@
 """Images that models make: how far they are from held-out ones, in features of a small classifier.
 
     python -m benchmarks.generators_images --results FILE [--data fashion] [--models vae,gan] [--seeds 0]
-        [--epochs 30] [--time-budget SECONDS] [--count 1000] [--print]
+        [--epochs 30] [--time-budget SECONDS] [--count 1000] [--made FOLDER] [--print]
 
 ``--data`` names a sample with classes (fashion, mnist, fashion-mnist). The features are the 64 numbers before the last
 layer of a convolutional classifier, trained here once on the training images with a fixed seed: they are this script's
 own, so that its distances compare models with each other and with nothing published. Fréchet distance, precision,
 recall and coverage are of as many made images as there are held-out ones. "real" are other training images, which show
-what could be reached at best. ``--models`` are names of ``MODELS`` below, to which a model is added by a line. Every
-result is a line of ``FILE`` at once; what is there is not run again.
+what could be reached at best; pythae's models are read from ``--made``, where `benchmarks.generators_pythae` left their
+images. Training is by one core; a time budget counts the clock's seconds, so where other work runs ``--cpu SECONDS``
+takes as many epochs as need so long by the processor's, after a first one of each. ``--models`` are names of ``MODELS``
+below, to which a model is added by a line. Every result is a line of ``FILE`` at once; what is there is not run again.
 """
 
 from __future__ import annotations
@@ -31,7 +33,7 @@ SEED = 20_251_121
 def models() -> dict[str, Callable[..., Any]]:
     """Estimators by name, each made of training settings and a seed."""
     import narrows
-    from narrows import adversarial, priors
+    from narrows import adversarial, networks, priors
 
     def gan(**loss: float) -> Callable[..., Any]:
         return lambda **given: narrows.GAN(loss=adversarial.Relativistic(**loss), **given)
@@ -46,6 +48,10 @@ def models() -> dict[str, Callable[..., Any]]:
         "gan-non-saturating": lambda **given: narrows.GAN(loss=adversarial.NonSaturating(), **given),
         "moment-matching": lambda **given: narrows.MomentMatching(**given),
         "boltzmann": lambda **given: narrows.Boltzmann(256, **given),
+        "diffusion": lambda **given: narrows.Diffusion(networks.UNet(channels=(16, 32)), **given),
+        "latent-diffusion": lambda **given: narrows.LatentDiffusion(16, **given),
+        "vae-diffusion": lambda **given: narrows.VariationalAutoencoder(16, prior=priors.Diffusion(), **given),
+        "wasserstein": lambda **given: narrows.WassersteinAutoencoder(16, **given),
     }
 
 
@@ -104,23 +110,33 @@ def run(name: str, seed: int, sample: Any, judge: Classifier, asked: argparse.Na
     from narrows.evaluate import fidelity
 
     test = sample.test[: asked.count]
-    start, fitted, model = time.process_time(), 0.0, None
+    start, fitted, epochs = time.process_time(), 0.0, 0
     if name == "real":
         made = sample.data[np.random.default_rng(seed).permutation(len(sample.data))[: len(test)]]
+    elif asked.made is not None and (asked.made / f"{name}-{seed}.npz").exists():
+        with np.load(asked.made / f"{name}-{seed}.npz") as kept:
+            made, fitted, epochs = kept["images"][: len(test)], float(kept["fit"]), int(kept["epochs"])
     else:
         training = Training(epochs=asked.epochs, time_budget=asked.time_budget, verbose=False)
+        if asked.cpu is not None:
+            training = training.set_params(epochs=epochs_in(asked.cpu, models()[name], sample.data, seed))
+            start = time.process_time()
         model = models()[name](training=training, random_state=seed).fit(sample.data)
+        epochs = int(model.history_.rows[-1]["epoch"])
         fitted = time.process_time() - start
         start = time.process_time()
         made = model.sample(len(test), random_state=seed)
     drawn = time.process_time() - start
+    if asked.keep is not None:
+        asked.keep.mkdir(parents=True, exist_ok=True)
+        np.savez_compressed(asked.keep / f"{name}-{seed}.npz", images=made, fit=fitted, epochs=epochs)
     real, own = features(judge, test), features(judge, made)
     found = fidelity(real, own)
     return {
         "model": name,
         "seed": seed,
         "data": sample.name,
-        "epochs": 0 if model is None else int(model.history_.rows[-1]["epoch"]),
+        "epochs": epochs,
         "frechet": round(frechet(real, own), 3),
         "precision": round(found.precision, 3),
         "recall": round(found.recall, 3),
@@ -129,6 +145,15 @@ def run(name: str, seed: int, sample: Any, judge: Classifier, asked: argparse.Na
         "fit_seconds": round(fitted, 1),
         "sample_seconds": round(drawn, 2),
     }
+
+
+def epochs_in(seconds: float, make: Callable[..., Any], images: np.ndarray, seed: int) -> int:
+    """How many epochs take so many seconds of the processor, by the time that one of them takes."""
+    from narrows import Training
+
+    start = time.process_time()
+    make(training=Training(epochs=1, verbose=False), random_state=seed).fit(images)
+    return max(1, round(seconds / (time.process_time() - start)))
 
 
 def show(lines: list[dict[str, Any]]) -> None:
@@ -152,6 +177,9 @@ def main() -> None:
     parser.add_argument("--seeds", default="0")
     parser.add_argument("--epochs", type=int, default=30)
     parser.add_argument("--time-budget", type=float, default=None)
+    parser.add_argument("--cpu", type=float, default=None)
+    parser.add_argument("--made", type=Path, default=None)
+    parser.add_argument("--keep", type=Path, default=None, help="where to leave the made images")
     parser.add_argument("--count", type=int, default=1000)
     parser.add_argument("--print", action="store_true", dest="show")
     asked = parser.parse_args()

@@ -4,7 +4,9 @@
 
 ``DIR`` holds ``mnist/*.gz``; without it, scikit-learn's 8 × 8 digits take MNIST's place, for a look that costs minutes
 (64-64-10, 397 test images). The network for MNIST is that of the importance-weighted autoencoder's paper,
-784-200-200-50, tanh, Bernoulli; pixels are drawn anew as 0 or 1 at every step, with grey as the probability of white.
+784-200-200-50, Bernoulli; pixels are drawn anew as 0 or 1 at every step, with grey as the probability of white. The
+paper's units are tanh; in a short schedule they learn so much slower than silu (six epochs: 111 against 95 nats of
+held-out training images at the same rate) that only ``--full`` has them.
 Reported is −log p(x) in nats per image, by 5,000 importance samples, on 1,000 test images that were binarised once. The
 short schedule is for a CPU: the weight of the divergence grows for a few epochs at first, and ``vae@50`` is ``vae``
 trained on by importance weighting with 50 samples per row. ``--full`` is the paper's (3,280 epochs of batches of 20,
@@ -18,6 +20,7 @@ import dataclasses
 import json
 import time
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
@@ -51,6 +54,7 @@ class Setting:
         epochs: Of training, in batches of ``batch`` rows at ``rate``.
         warmup: Epochs over which the divergence's weight grows; without, units fall silent for good.
         tail: Epochs of importance weighting, at ``tail_rate``.
+        activation: Of the hidden units, in the short schedule.
     """
 
     widths: tuple[int, ...]
@@ -61,6 +65,7 @@ class Setting:
     warmup: int
     tail: int
     tail_rate: float
+    activation: Literal["tanh", "silu"]
 
     def prior(self, name: str) -> priors.Prior | None:
         """What codes look like, by the name of a case."""
@@ -74,8 +79,8 @@ class Setting:
         }[name]
 
 
-MNIST = Setting((200, 200), 50, 30, 32, 1e-3, 3, 1, 3e-4)
-DIGITS = Setting((64, 64), 10, 150, 50, 3e-3, 20, 30, 1e-3)
+MNIST = Setting((200, 200), 50, 30, 32, 2e-3, 1, 2, 5e-4, "silu")
+DIGITS = Setting((64, 64), 10, 150, 50, 3e-3, 20, 30, 1e-3, "tanh")
 
 
 def images_of(data: Path | None) -> tuple[np.ndarray, np.ndarray]:
@@ -87,11 +92,13 @@ def images_of(data: Path | None) -> tuple[np.ndarray, np.ndarray]:
     return digits[:1400], digits[1400:]
 
 
-def model(name: str, setting: Setting, seed: int, training: Training, samples: int | None = None) -> Autoencoder:
+def model(
+    name: str, setting: Setting, seed: int, training: Training, samples: int | None = None, full: bool = False
+) -> Autoencoder:
     """An untrained model."""
     return Autoencoder(
         (2 if name == "two-layer" else 1) * setting.code,
-        network=networks.Dense(widths=setting.widths, activation="tanh"),
+        network=networks.Dense(widths=setting.widths, activation="tanh" if full else setting.activation),
         bottleneck=bottlenecks.Gaussian(),
         likelihood=likelihoods.Bernoulli(),
         corruption=corruptions.Binarise(),
@@ -123,12 +130,12 @@ def train(case: str, setting: Setting, seed: int, images: np.ndarray, out: Path,
     training = Training(
         epochs=3280 if full else setting.epochs,
         batch_size=20 if full else setting.batch,
-        learning_rate=setting.rate,
+        learning_rate=1e-3 if full else setting.rate,
         validation=0,
         checkpoint=str(checkpoint),
     )
     if full or samples == 1:
-        found = model(name, setting, seed, training, samples if full else None).fit(images)
+        found = model(name, setting, seed, training, samples if full else None, full).fit(images)
     else:
         found = train(name, setting, seed, images, out, full)
         found.training = training.set_params(precision="bfloat16")

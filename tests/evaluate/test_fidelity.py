@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from narrows.errors import InvalidData
-from narrows.evaluate import fidelity
+from narrows.evaluate import fidelity, frechet
 
 
 def cloud(n: int, seed: int, centres: int = 4) -> np.ndarray:
@@ -71,3 +71,22 @@ def test_far_from_zero_nothing_is_lost_in_rounding():
 def test_bad_points(a, b):
     with pytest.raises(InvalidData, match="points of shapes"):
         fidelity(np.zeros(a), np.zeros(b))
+
+
+def test_frechet_of_gaussians_by_hand():
+    rng = np.random.default_rng(0)
+    one = rng.normal(size=(200_000, 2)) * [1, 2]
+    two = rng.normal(size=(200_000, 2)) * [3, 2] + [0, 5]
+    # ‖μ − μ'‖² + Σ (σ − σ')² for covariances with the same axes
+    assert frechet(one, two) == pytest.approx(25 + 4, rel=0.02)
+    assert frechet([[0.0], [2.0]], [[3.0], [5.0]]) == pytest.approx(9)
+    assert frechet(one[:50], one[:50]) == pytest.approx(0, abs=1e-6)
+    turned = one @ [[0.6, 0.8], [-0.8, 0.6]]
+    assert frechet(turned, two @ [[0.6, 0.8], [-0.8, 0.6]]) == pytest.approx(frechet(one, two))
+
+
+def test_frechet_refuses_what_it_cannot_compare():
+    with pytest.raises(InvalidData, match="of one size"):
+        frechet(np.zeros((4, 2)), np.zeros((4, 3)))
+    with pytest.raises(InvalidData, match="two or more"):
+        frechet(np.zeros((1, 2)), np.zeros((4, 2)))

@@ -136,3 +136,11 @@ class TestEstimator:
         np.testing.assert_allclose((made["a"] + 2 * made["b"])[inside], made["total"][inside], atol=1e-3)
         plain = Flow(transforms=2, hidden=(16,), training=Training(epochs=8), random_state=0).fit(table[["a", "b"]])
         assert model.score(table) == pytest.approx(plain.score(table[["a", "b"]]), abs=0.1)
+
+
+@pytest.mark.parametrize(("equal", "said"), [(3, False), (12, True)], ids=["chance", "spike"])
+def test_a_few_equal_cells_of_a_small_table_are_no_spike(equal, said):
+    X = np.random.default_rng(0).normal(size=(40, 2))
+    X[:equal, 0] = 1.25
+    model = Flow(training=Training(epochs=1, verbose=False), random_state=0).fit(X)
+    assert any("one and the same number" in reason for reason in model.reasons_) == said

@@ -10,6 +10,7 @@ from narrows.estimators.autoencoder import (
     SparseAutoencoder,
     VariationalAutoencoder,
 )
+from narrows.estimators.autoregressive import AutoregressiveModel
 from narrows.estimators.boltzmann import Boltzmann
 from narrows.estimators.corrector import Change, Correction, Corrector
 from narrows.estimators.detector import AnomalyDetector
@@ -20,6 +21,7 @@ from narrows.estimators.gan import GAN, MomentMatching
 from narrows.estimators.grouped import GroupedAutoencoder
 from narrows.estimators.hub import TextToImage
 from narrows.estimators.imputer import Imputer
+from narrows.estimators.language import LanguageModel
 from narrows.estimators.matching import AdversarialAutoencoder, WassersteinAutoencoder
 from narrows.estimators.pretrained import Answer, PretrainedLanguageModel, QuestionAnswerer
 from narrows.estimators.quantised import QuantisedAutoencoder
@@ -33,6 +35,7 @@ __all__ = [
     "AnomalyDetector",
     "Answer",
     "Autoencoder",
+    "AutoregressiveModel",
     "BaseAutoencoder",
     "BaseModel",
     "Boltzmann",
@@ -46,6 +49,7 @@ __all__ = [
     "Flow",
     "GroupedAutoencoder",
     "Imputer",
+    "LanguageModel",
     "LatentDiffusion",
     "MomentMatching",
     "NotFitted",

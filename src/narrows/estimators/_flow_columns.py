@@ -15,6 +15,7 @@ from narrows.models.flow import Dequantisation
 TIED = 0.5  # a column with fewer distinct values than this share of its cells is discrete
 EXACT = 1e-6  # share of a column's variance below which what others do not explain is rounding
 SPIKE = 0.05  # share of cells that hold one value, above which a continuous column has a spike
+FEW = 5  # cells that hold one value by chance, in a small table
 FINEST = 1e-4  # smallest step between values, in scaled units, that is taken for one
 
 FOLLOWS = "follows from other columns, so its density would be infinite; it is made from them, and scores leave it out"
@@ -59,7 +60,7 @@ def dequantisation_of(format_: Any, layout: Layout, rows: Rows, dequantise: bool
     found = {
         FOLLOWS: [names[int(one[0])] for one in dependent if any(one[2:])],
         REPEATS: [names[j] for j, step in enumerate(steps) if step],
-        SPIKED: [names[j] for j, values in numbers.items() if not steps[j] and _spike(values) > SPIKE],
+        SPIKED: [names[j] for j, values in numbers.items() if not steps[j] and _spiked(values)],
     }
     reasons.extend(f"{in_words(who)}: {words}" for words, who in found.items() if who)
     return Dequantisation(tuple(steps), tuple(shares), tuple(dependent))
@@ -75,9 +76,9 @@ def _shares(cells: Floats, there: NDArray[np.bool_], kinds: int) -> tuple[float,
     return tuple((counts / counts.sum()).tolist())
 
 
-def _spike(values: Floats) -> float:
-    """The share of the most common value."""
-    return float(np.unique(values, return_counts=True)[1].max() / len(values)) if len(values) else 0.0
+def _spiked(values: Floats) -> bool:
+    """Whether one value is far more common than chance and rounding make it in so many cells."""
+    return bool(len(values)) and int(np.unique(values, return_counts=True)[1].max()) > max(FEW, SPIKE * len(values))
 
 
 def _step(values: Floats) -> float:

@@ -75,6 +75,8 @@ class Synthesizer(TaskEstimator):
     References:
         Xu, Skoularidou, Cuesta-Infante, Veeramachaneni: Modeling Tabular Data using Conditional GAN, 2019 (TVAE),
         https://arxiv.org/abs/1907.00503
+        Heckerman, Chickering, Meek, Rounthwaite, Kadie: Dependency Networks for Inference, Collaborative Filtering, and
+        Data Visualization, 2000, https://www.jmlr.org/papers/v1/heckerman00a.html (the sweeps)
     """
 
     model_: BaseAutoencoder

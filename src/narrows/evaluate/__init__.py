@@ -8,7 +8,7 @@ from narrows.evaluate.codes import CodeHealth, CodeMap, active_units, code_healt
 from narrows.evaluate.copying import Copying, copying
 from narrows.evaluate.disentangling import DCI, dci, mutual_information, mutual_information_gap
 from narrows.evaluate.elbow import Bend, Elbow
-from narrows.evaluate.fidelity import Fidelity, fidelity
+from narrows.evaluate.fidelity import Fidelity, fidelity, frechet
 from narrows.evaluate.gap import PriorGap, prior_gap
 from narrows.evaluate.groups import Group, GroupReport, group_report
 from narrows.evaluate.intervals import Estimate, bootstrap
@@ -48,6 +48,7 @@ __all__ = [
     "detection",
     "explained_variance",
     "fidelity",
+    "frechet",
     "group_report",
     "mutual_information",
     "mutual_information_gap",

@@ -5,13 +5,14 @@ from __future__ import annotations
 import base64
 from collections.abc import Mapping, Sequence
 from importlib import resources
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from narrows import files
 from narrows._version import __version__
 
 if TYPE_CHECKING:
-    from narrows.report.run import Drawing, Run
+    from narrows.report.run import Run
 
 
 def write_page(run: Run, model: Any, notes: Sequence[str], facts: Mapping[str, str]) -> None:
@@ -23,26 +24,83 @@ def write_page(run: Run, model: Any, notes: Sequence[str], facts: Mapping[str, s
         notes: What should be said about the data.
         facts: Lines of the table of facts, by name.
     """
-    import jinja2
-
-    environment = jinja2.Environment(
-        autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
-    )
-    template = environment.from_string(resources.files("narrows.report").joinpath("page.html").read_text("utf-8"))
-    page = template.render(
-        run=run,
+    ending, folder = "png" if len(model.format_.layout.shape) == 3 else "csv", run.called
+    write_run(
+        run,
+        model,
+        facts=facts,
+        notes=notes,
         verdict=_verdict(run),
+        table=_table(run),
+        commands=[
+            f"narrows encode {folder} SOURCE --out codes.csv",
+            f"narrows reconstruct {folder} SOURCE --out rows.{ending}",
+            f"narrows sample {folder} -n 100 --out samples.{ending}",
+        ],
+        code=["codes = model.transform(X)"],
+    )
+
+
+def write_run(
+    run: Any,
+    model: Any,
+    *,
+    facts: Mapping[str, str],
+    verdict: str,
+    table: Mapping[str, Any] | None,
+    commands: Sequence[str],
+    code: Sequence[str],
+    notes: Sequence[str] = (),
+    samples: Sequence[Any] = (),
+) -> None:
+    """Write ``report.html`` of any run.
+
+    Args:
+        run: What it left behind.
+        model: The fitted model.
+        facts: Lines of the table of facts, by name.
+        verdict: "better", "worse" or "level", for the colour beside the honest line.
+        table: Of the comparison: ``heads``, ``rows`` and ``caption``.
+        commands: What to type next.
+        code: The same in Python, with ``model`` loaded.
+        notes: What should be said about the data.
+        samples: Texts that were written, each with ``temperature`` and ``text``.
+    """
+    page = render(
+        "page.html",
+        run=run,
+        verdict=verdict,
         facts=facts,
         notes=list(notes),
         reasons=list(model.reasons_),
         parts={name: repr(part) for name, part in model.choices_.parts().items()},
-        table=_table(run),
-        drawings=[{"drawing": d, "source": _embedded(d)} for d in run.drawings],
-        ending="png" if len(model.format_.layout.shape) == 3 else "csv",
-        version=__version__,
+        table=table,
+        samples=samples,
+        drawings=[{"drawing": d, "source": embedded(d.path)} for d in run.drawings],
+        commands=commands,
+        code=code,
         folder=run.called,
     )
     files.write_text(run.folder / "report.html", page)
+
+
+def render(name: str, **content: Any) -> str:
+    """A page of a template and what it shows: everything is in the page, its style too."""
+    import jinja2
+    from markupsafe import Markup
+
+    environment = jinja2.Environment(
+        autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
+    )
+    room = resources.files("narrows.report")
+    style = Markup(room.joinpath("style.css").read_text("utf-8"))
+    template = environment.from_string(room.joinpath(name).read_text("utf-8"))
+    return template.render(style=style, version=__version__, **content)
+
+
+def embedded(path: Path) -> str:
+    """A PNG as the address of an image in a page."""
+    return "data:image/png;base64," + base64.b64encode(path.read_bytes()).decode("ascii")
 
 
 def _verdict(run: Run) -> str:
@@ -94,7 +152,3 @@ def _number(value: float | None) -> str:
     if value is None:
         return "–"
     return f"{value:.4f}" if 0.001 <= value < 10 or value == 0 else f"{value:.3g}"
-
-
-def _embedded(drawing: Drawing) -> str:
-    return "data:image/png;base64," + base64.b64encode(drawing.path.read_bytes()).decode("ascii")

@@ -29,6 +29,10 @@ class CellLine:
         states: S of every column.
         numbers: Of every column, whether a number varies beside its states.
         edges: Shares at which bins begin, from 0 to 1.
+
+    References:
+        Gorishniy, Rubachev, Babenko: On Embeddings for Numerical Features in Tabular Deep Learning, 2022,
+        https://arxiv.org/abs/2203.05556 (how much of every bin lies below a number, as a network's input)
     """
 
     states: tuple[int, ...]

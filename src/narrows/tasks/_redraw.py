@@ -126,7 +126,9 @@ class Redraw:
         """
         for shifts in self.shifts:
             for j in self.order:
-                new = self._drawn(places, j, self._logits(places, j) + shifts[j])
+                # piece by piece: log-odds of all rows at once would be large
+                parts = torch.split(places, CHUNK)
+                new = torch.cat([self._drawn(part, j, self._logits(part, j) + shifts[j]) for part in parts])
                 kept = None if meets is None else meets(new)
                 places = new if kept is None else torch.where(kept.unsqueeze(1), new, places)
         return places

@@ -17,19 +17,19 @@ from narrows.networks import Recurrent, Transformer
 from narrows.training import Training
 
 
-def strings(n: int, seed: int, most: int = 5) -> list[str]:
+def strings(n: int, seed: int, most: int = 7) -> list[str]:
     rng = np.random.default_rng(seed)
-    return ["".join(rng.choice(list("abcde"), k)) for k in rng.integers(1, most + 1, n)]
+    return ["".join(rng.choice(list("abcdefgh"), k)) for k in rng.integers(1, most + 1, n)]
 
 
 @pytest.fixture(scope="module")
 def reverser():
-    texts, training = strings(400, 0), Training(epochs=16, learning_rate=1e-2, batch_size=32)
-    return SequenceToSequence(width=32, training=training, random_state=0).fit(texts, [t[::-1] for t in texts])
+    texts, training = strings(600, 0), Training(epochs=26, learning_rate=5e-3, batch_size=32)
+    return SequenceToSequence(width=48, training=training, random_state=0).fit(texts, [t[::-1] for t in texts])
 
 
 def test_it_learns_to_reverse_strings_that_it_never_saw(reverser):
-    held = sorted(set(strings(80, 1, 5)) - set(strings(400, 0)))
+    held = sorted(set(strings(60, 1)) - set(strings(600, 0)))
     assert len(held) > 20
     made = reverser.predict(held)
     assert np.mean([a == b[::-1] for a, b in zip(made, held, strict=True)]) >= 0.95
@@ -40,12 +40,12 @@ def test_it_beats_its_untrained_self_and_a_wrong_answer(reverser):
     texts = strings(20, 2)
     right = [t[::-1] for t in texts]
     assert reverser.score(texts, right) > reverser.untrained().score(texts, right) + 3
-    scores = reverser.score_samples(["abcde", "abcde"], ["edcba", "abcde"])
+    scores = reverser.score_samples(["abcd", "abcd"], ["dcba", "abcd"])
     assert scores[0] > scores[1] + 3
 
 
 def test_a_text_has_its_reply_and_score_whatever_stands_beside_it(reverser):
-    texts = ["ab", "abcde", "e"]
+    texts = ["ab", "abcd", "e"]
     assert reverser.predict(texts) == [reverser.predict([t])[0] for t in texts]
     assert reverser.score_samples(texts).tolist() == [reverser.score_samples([t])[0] for t in texts]
 
@@ -65,7 +65,9 @@ def test_a_reply_step_by_step_is_what_all_steps_at_once_say(reverser):
             torch.testing.assert_close(logits, whole[place + 1].expand(2, -1), rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("network", [Recurrent(hidden=16), Transformer(layers=1, heads=2, width=16)], ids=["rnn", "attn"])
+@pytest.mark.parametrize(
+    "network", [Recurrent(hidden=16), Transformer(layers=1, heads=2, width=16)], ids=["rnn", "attn"]
+)
 def test_no_step_looks_ahead_and_what_does_not_exist_is_not_seen(network):
     torch.manual_seed(0)
     module = SequenceModule(Layout((6, 1), (5,), ragged=True), network, 16).eval()
@@ -86,9 +88,11 @@ def test_no_step_looks_ahead_and_what_does_not_exist_is_not_seen(network):
 
 def test_texts_alone_teach_it_to_mend_damaged_ones():
     words = ["weather", "boston", "station", "together", "friend", "meeting", "morning", "eleven", "garden", "window"]
-    training = Training(epochs=40, learning_rate=1e-2, batch_size=32)
-    texts = [w for w in words for _ in range(12)]
-    model = SequenceToSequence(width=32, corruption=corruptions.Slips(0.2), training=training, random_state=0).fit(texts)
+    training = Training(epochs=16, learning_rate=1e-2, batch_size=32)
+    texts = [w for w in words for _ in range(40)]
+    model = SequenceToSequence(width=32, corruption=corruptions.Slips(0.2), training=training, random_state=0).fit(
+        texts
+    )
     damaged = ["wether", "bostno", "xtation", "togeher", "freind", "metting", "mroning", "elevn", "gardxn", "winodw"]
     made = model.predict(damaged)
     assert sum(a == b for a, b in zip(made, words, strict=True)) >= 8  # doing nothing mends none
@@ -131,7 +135,5 @@ def test_bad_input_is_refused_in_words(reverser):
         SequenceToSequence(width=0).fit(["a", "b"])
     with pytest.raises(InvalidData, match="longest in training"):
         reverser.predict(["abcdeabcde"])
-    with pytest.raises(InvalidData, match="never seen"):
-        reverser.predict(["xyz"])
     with pytest.raises(InvalidParameter, match="beam"):
         reverser.predict(["ab"], Beam(width=50))

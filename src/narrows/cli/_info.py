@@ -197,7 +197,7 @@ def _columns(config: Mapping[str, Any]) -> list[dict[str, Any]]:
             }
         ]
     if config["format"] == "series":
-        from narrows.data.series_format import SeriesFormat
+        from narrows.data.series import SeriesFormat
 
         return SeriesFormat.from_config(config).describe()
     from narrows.data.columns import Column

@@ -13,7 +13,7 @@ from narrows.data.series_set import IDS, SeriesSet, guess_time, open_series, tak
 from narrows.data.stream import Stream
 from narrows.errors import InvalidData, InvalidParameter
 
-KINDS = ("auto", "table", "series", "images", "text")
+KINDS = ("auto", "table", "series", "images")
 #: Columns, and rows, from which on neighbouring columns can say that they are steps.
 COLUMNS, ROWS = 24, 10
 #: Correlation of neighbouring columns, in the middle of all, that steps have.
@@ -76,7 +76,7 @@ def read_as(found: Any, kind: str) -> Any:
         if reason is None:
             return found
         data, test = _series(found.data), None if found.test is None else _series(found.test)
-        own = None if found.labels is not None and len(found.labels) != len(data) else found.labels
+        own = found.labels if found.labels is not None and len(found.labels) == data.num_rows else None
         notes = [*found.notes, f"{reason} (--as table reads it otherwise)" if kind == "auto" else reason]
         return replace(found, kind="series", data=data, test=test, labels=own, notes=notes, format=Series())
     if kind == "images" and isinstance(found.data, np.ndarray) and found.data.ndim > 2:

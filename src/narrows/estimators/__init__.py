@@ -23,6 +23,7 @@ from narrows.estimators.hub import TextToImage
 from narrows.estimators.imputer import Imputer
 from narrows.estimators.language import LanguageModel
 from narrows.estimators.matching import AdversarialAutoencoder, WassersteinAutoencoder
+from narrows.estimators.preference import drift, prefer
 from narrows.estimators.pretrained import Answer, PretrainedLanguageModel, QuestionAnswerer
 from narrows.estimators.quantised import QuantisedAutoencoder
 from narrows.estimators.sequence import SequenceToSequence
@@ -63,5 +64,7 @@ __all__ = [
     "Translator",
     "VariationalAutoencoder",
     "WassersteinAutoencoder",
+    "drift",
     "load",
+    "prefer",
 ]

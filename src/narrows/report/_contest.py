@@ -22,7 +22,6 @@ MEASURED = 1_000  # rows that are made and measured
 FEWEST = 20  # held-out rows below which measures are noise
 JUDGED = 10_000  # rows that the classifier of images is trained on, at most
 SHRUNK = 16  # pixels a side of images that are looked through for copies, at most
-REAL = "other real rows"
 
 
 @dataclass(frozen=True)
@@ -191,7 +190,7 @@ class Measure:
     def real(self) -> Contender:
         """As many training rows, as if a model had made them."""
         rows = take(self.train, some(self.number, count(self.train), self.seed + 1))
-        return self.of(REAL, rows, check=False)
+        return self.of("other real rows" if self.judge is None else "other real images", rows, check=False)
 
     def of(self, name: str, rows: Any, check: bool = True) -> Contender:
         """The measures of rows; ``check``: whether they might be copies."""

@@ -11,7 +11,7 @@ from torch.func import functional_call, stack_module_state, vmap
 
 from narrows._part import Part
 from narrows.errors import InvalidParameter
-from narrows.networks import Asymmetric, Conv, Dense, Network, Recurrent, Residual
+from narrows.networks import Asymmetric, Conv, Dense, Hierarchical, Network, Recurrent, Residual, Transformer
 
 TABLE = (5,)
 SERIES = [(6, 3), (2, 1)]
@@ -36,6 +36,10 @@ NETWORKS: list[Network] = [
     Recurrent(cell="gru", hidden=6, layers=2, dropout=0.2),
     Recurrent(cell="peephole", hidden=6, layers=2, bidirectional=False),
     Recurrent(cell="coupled", hidden=6, layers=2),
+    Hierarchical(segment=4, conductor=Recurrent(hidden=6), plan=5),
+    Hierarchical(segment=2, conductor=Recurrent(hidden=6), player=Transformer(layers=1, heads=1, width=4), plan=5),
+    Transformer(layers=1),
+    Transformer(layers=2, heads=2, width=8, positions="learned", dropout=0.2, expand=2),
 ]
 CASES = [
     pytest.param(network, shape, id=f"{i}-{type(network).__name__}-{'x'.join(map(str, shape))}")
@@ -129,7 +133,7 @@ def test_initialisation_follows_torchs_generator(network, shape):
 
 @pytest.mark.parametrize(("network", "shape"), CASES)
 def test_stacks_under_vmap(network, shape):
-    if isinstance(network, Recurrent):
+    if isinstance(network, Recurrent | Hierarchical):
         pytest.skip("torch has no batching rule for recurrent kernels: such models are trained one after another")
     together = [modules(network, shape) for _ in range(3)]
     for kind in range(3):
@@ -190,6 +194,10 @@ def test_asymmetric_has_nested_parameters_and_refuses_other_parts():
         Recurrent(hidden=0),
         Recurrent(layers=0),
         Recurrent(dropout=1.0),
+        Transformer(layers=0),
+        Transformer(heads=0),
+        Transformer(width=126),
+        Transformer(positions="sinusoidal"),
     ],
     ids=repr,
 )

@@ -93,6 +93,16 @@ def test_what_a_generator_draws_stays_within_the_range_and_the_decimals(rng):
     assert set(made["age"]) <= set(table["age"])
 
 
+@pytest.mark.parametrize("precision", ["float64", "float32"])
+def test_prices_with_two_decimals_come_out_with_two(precision, rng):
+    table = pd.DataFrame({"price": np.round(rng.lognormal(3, 1, 5000), 2).astype(precision)})
+    margins = Margins.fit(table)
+    made = margins.close(margins.inverse({}, {0: rng.random(5000)}, 5000, 0))["price"]
+    assert made.dtype == precision
+    assert not set(made) <= set(table["price"])  # between the values that were seen too
+    assert np.array_equal(np.round(made.astype(float), 2).astype(precision), made)
+
+
 def test_many_distinct_values_are_drawn_from_a_line_through_their_quantiles(rng):
     x = pd.DataFrame({"x": rng.normal(size=10_000)})
     margins = Margins.fit(x)

@@ -12,7 +12,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from narrows.data import Text, TextFormat, format_from_config
+from narrows.data import Text, TextFormat, format_from_config, open_source
 from narrows.data import corpus as corpora
 from narrows.data.corpus import corpus_of
 from narrows.data.token_stream import TokenStream
@@ -60,20 +60,21 @@ def test_words_between_spaces_are_left_whole_where_asked():
     assert format_.decode(format_.encode("mr. n't\n$")) == "mr. n't\n$"
 
 
-def test_characters_beyond_the_limit_are_unknown_and_else_an_error():
+def test_characters_that_were_never_seen_or_are_beyond_the_limit_are_unknown():
     format_ = Text(vocabulary=3).fit("aaabbbccd")
     assert format_.tokeniser.words() == ["a", "b", "<unk>"]
-    assert format_.encode("abcdz").tolist() == [0, 1, 2, 2, 2]
-    with pytest.raises(InvalidData, match=r"never seen: 'z€'.*known are 'ab'"):
-        Text().fit("abab").encode("a€bz€")
+    assert format_.encode("abcdz€").tolist() == [0, 1, 2, 2, 2, 2]
+    every = Text().fit("aaabbbccd")
+    assert every.encode("da€ \U0010ffff").tolist() == [3, 0, 4, 4, 4]
+    assert every.decode(every.encode("a€")) == "a\ufffd"
 
 
 def test_an_end_mark_stands_between_texts_and_only_there():
     one, three = Text().fit("ab"), Text().fit(["ab", "c", ""])
     assert one.end is None
     assert one.read("ab").tolist() == [0, 1]
-    assert three.read(["ab", "c", ""]).tolist() == [0, 1, 3, 2, 3, 3]
-    assert three.decode([0, 3, 2]) == "ac"
+    assert three.read(["ab", "c", ""]).tolist() == [0, 1, 4, 2, 4, 4]
+    assert three.decode([0, 4, 2]) == "ac"
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -126,7 +127,7 @@ def test_the_same_texts_from_everywhere(tmp_path: Path):
 def test_blank_texts_are_left_out_and_said():
     found = Text().fit(pd.Series(["a", None, "b", float("nan")]))
     assert found.reasons[0] == "2 of 4 texts are blank and were left out"
-    assert found.read(pd.Series(["a", None, "b"])).tolist() == [0, 2, 1, 2]
+    assert found.read(pd.Series(["a", None, "b"])).tolist() == [0, 3, 1, 3]
 
 
 def test_which_column_must_be_clear():
@@ -271,3 +272,60 @@ def test_epochs_may_be_shorter_or_longer_than_the_line():
         assert sum(len(rows) for rows in stream.epoch(0, 0, 1)) == count
     assert stream.take(slice(2)).values[:, 0, 0].tolist() == [0, 10]
     assert stream.fingerprint() != TokenStream(tokens[::-1].copy(), 10, 25).fingerprint()
+
+
+# --- text or table ---------------------------------------------------------------------------------------------
+
+TABLES = {
+    "numbers": "0.5\n1.25\n-3e-5\n",
+    "columns": "1.0 2.0\n3.0 4.5\n",
+    "commas": "name,age\nAnn,3\nBob,4\n",
+    "tabs": "a b\tc d\ne f\tg\n",
+    "words and numbers": "x y\na 1\nb 2\nc 3\n",
+    "semicolons": "a;b;c\n1,5;2;3\n",
+}
+TEXT = {
+    "prose": PROSE * 3,
+    "one line": "To be, or not to be, that is the question",
+    "a word": "hello",
+    "verse": "Shall I compare thee to a summer's day?\nThou art more lovely and more temperate:\n" * 2,
+    "a comma each": "It was late in the evening, and nobody had come home to the old house yet.\n" * 9,
+    "split before": " no it was n't black monday \n but while the new york stock exchange\n",
+}
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_tables_are_no_text(name, tmp_path: Path):
+    (tmp_path / "t.txt").write_text(TABLES[name])
+    assert not corpora.recognised(tmp_path / "t.txt")
+    assert open_source(tmp_path / "t.txt").kind == "table"
+
+
+@pytest.mark.parametrize("name", TEXT)
+def test_text_is_no_table(name, tmp_path: Path):
+    (tmp_path / "t.txt").write_text(TEXT[name])
+    source = open_source(str(tmp_path / "t.txt"))
+    assert (source.kind, source.name) == ("text", "t")
+    assert source.format == Text()
+    assert "".join(next(source.data.texts())) == TEXT[name]
+
+
+def test_a_folder_of_texts_is_text_and_one_of_both_is_not(tmp_path: Path):
+    (tmp_path / "a.md").write_text("1,2\n3,4\n")
+    assert open_source(tmp_path).kind == "text"
+    (tmp_path / "t.csv").write_text("a,b\n1,2\n")
+    assert open_source(tmp_path).kind == "table"
+
+
+def test_the_last_part_is_held_out(tmp_path: Path, monkeypatch):
+    text = "".join(chr(97 + i % 26) for i in range(2000))
+    (tmp_path / "t.txt").write_text(text)
+    monkeypatch.setattr(corpora, "PIECE", 301)
+    for raw in (tmp_path / "t.txt", text[:1000] + "\n" + text[1001:]):
+        train, test = corpus_of(raw).hold_out(0.1)
+        assert "".join(next(train.texts())).replace("\n", text[1000]) == text[:1800]
+        assert "".join(next(test.texts())) == text[1800:]
+    train, test = corpus_of([text] * 20).hold_out(0.1)
+    assert (len(train), len(test)) == (18, 2)
+    for few in (["a", "b"], "too short\n"):
+        assert corpus_of(few).hold_out(0.1) == (corpus_of(few), None)

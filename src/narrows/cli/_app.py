@@ -7,14 +7,15 @@ from typing import Annotated
 import typer
 
 from narrows.cli._group import Group
-from narrows.cli._options import Force, Json, RowsOut, Source
+from narrows.cli._options import Force, Json, Kind, RowsOut, Source
 from narrows.cli._output import Output
+from narrows.cli._text_verbs import text_verbs
 from narrows.cli._verbs import verbs
 from narrows.cli._words import models
 
 app = typer.Typer(
     cls=Group,
-    help="Learn from unlabelled tables and images: compress, clean, complete, detect, generate, edit.",
+    help="Learn from unlabelled tables, images and series: compress, clean, complete, detect, generate, edit.",
     epilog="Begin with: narrows fit fashion",
     no_args_is_help=True,
     rich_markup_mode="rich",
@@ -24,7 +25,8 @@ data_app = typer.Typer(help="The samples that come with narrows.", no_args_is_he
 app.add_typer(data_app, name="data")
 
 FIT_HELP = (
-    "Learn from a table or a folder of images, and write the model, figures and an honest comparison into a folder.\n\n"
+    "Learn from a table, a folder of images, a set of series or text, and write the model, figures and an honest "
+    "comparison into a folder.\n\n"
     "Parts are written NAME or NAME:parameter=value and combine freely. What is not chosen is chosen by the data, and "
     "the reasons are told. Ctrl-C ends training and keeps the best model so far."
 )
@@ -173,6 +175,7 @@ def fit(
         str | None,
         typer.Option(metavar="QUERY", help="A query over SOURCE, as the table 'data'.", rich_help_panel=DATA),
     ] = None,
+    kind: Kind = "auto",
     image_size: Annotated[
         str | None, typer.Option(metavar="HxW", help="Bring images to this size in pixels.", rich_help_panel=DATA)
     ] = None,
@@ -259,6 +262,7 @@ def fit(
         out=out,
         resume=resume,
         force=force,
+        kind=kind,
     )
     run(request, Output(json, quiet))
 
@@ -301,3 +305,4 @@ def data_export(
 
 
 app.add_typer(verbs)
+app.add_typer(text_verbs)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from narrows.cli import _series
 from narrows.cli._output import Output
 
 
@@ -54,6 +55,8 @@ def export(name: str, out: str, force: bool, output: Output) -> None:
         with files.atomic(out) as temporary, temporary.open("wb") as file:
             np.savez_compressed(file, **{k: v for k, v in arrays.items() if v is not None})
         line = f"{len(sample.data):,} images, with what else there is → {out}"
+    elif sample.kind == "series" and isinstance(sample.data, np.ndarray):
+        line = _series.write(sample.data, out)
     else:
         line = write_rows(sample.data, out, images=images, force=force)
     output.result(

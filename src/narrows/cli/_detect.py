@@ -33,6 +33,7 @@ class Request:
     sql: str | None = None
     memory: str | None = None
     engine: str = _engine.LOCAL
+    kind: str = "auto"
 
 
 def detect(request: Request, output: Output) -> None:
@@ -42,6 +43,11 @@ def detect(request: Request, output: Output) -> None:
     _check(request)
     source = _open(request, request.source, request.sql)
     detector, saved = _detector(request, source)
+    if detector.format_.layout.series and getattr(detector.format_, "stride", 0):
+        from narrows.cli._detect_series import detect_in_series
+
+        detect_in_series(request, source, detector, output)
+        return
     judge = _judge_stream if isinstance(source.data, Stream) else _judge
     told, found, reasons, (rows, alarms) = judge(request, source, detector, saved)
     scores, p, _ = found
@@ -70,7 +76,9 @@ def _judge(request: Request, source: Any, detector: Any, saved: str | None) -> t
     order = np.argsort(-scores, kind="stable")
     told = order[: max(min(SHOWN, len(order)), min(int(alarms.sum()), EXPLAINED))]
     explained = detector.explain(take(source.data, told))
-    reasons = {int(row): explained.sentence(i) for i, row in enumerate(told)} if source.kind == "table" else {}
+    reasons = (
+        {int(row): explained.sentence(i) for i, row in enumerate(told)} if source.kind in ("table", "series") else {}
+    )
     if request.out is not None:
         _write(request.out, request.with_rows, source, (scores, p, alarms), reasons)
     return told, (scores, p, alarms), reasons, (len(scores), int(alarms.sum()))
@@ -91,7 +99,7 @@ def _open(request: Request, name: str, sql: str | None = None) -> Any:
     from narrows.data import open_source
 
     far = request.engine != _engine.LOCAL
-    source = open_source(name, sql=sql, memory=_stream.budget(request.memory), stream=far)
+    source = open_source(name, sql=sql, memory=_stream.budget(request.memory), stream=far, kind=request.kind)
     if far and name == request.source:
         _engine.check_pieces(source.data, name, request.engine)
     return source
@@ -121,12 +129,14 @@ def _detector(request: Request, source: Any) -> tuple[Any, str | None]:
         if not isinstance(found, BaseAutoencoder):
             raise InvalidParameter(f"{request.model!r} holds a {type(found).__name__}, which cannot judge rows")
         return AnomalyDetector.from_model(found, source.data if clean is None else clean), None
-    if source.kind != "table":
+    if source.kind not in ("table", "series"):
         raise InvalidParameter(
             f"{request.source!r} holds {source.kind}: fit a model of them first (narrows fit …), and name it by --model"
         )
     trim = 0.0 if clean is not None else (AnomalyDetector().trim if request.trim is None else request.trim)
-    detector = AnomalyDetector(trim=trim, random_state=request.seed)
+    detector = AnomalyDetector(
+        trim=trim, format=source.format if source.kind == "series" else None, random_state=request.seed
+    )
     if request.alarm_rate is not None:
         detector.set_params(alarm_rate=request.alarm_rate)
     return detector.fit(source.data if clean is None else clean), None

@@ -96,7 +96,7 @@ class Judgement:
         import pyarrow.parquet as pq
         import torch
 
-        from narrows.estimators.detector import found_limit
+        from narrows.estimators._explanation import found_limit
 
         table = pq.read_table(self.path, columns=["p_value", TRAINED])
         p, trained = (torch.tensor(table[name].to_numpy()) for name in ("p_value", TRAINED))

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from narrows.cli import _write_text
 from narrows.cli._output import Output
 from narrows.errors import InvalidParameter
 
@@ -16,9 +17,14 @@ STRANGEST = 0.05  # share of all rows that counts as strange where there is no d
 def evaluate(model: str, source: str, by: str | None, sql: str | None, seed: int, output: Output) -> None:
     """Error, anomaly rate and share of samples per group of a column; without one, the gap between prior and codes."""
     from narrows.data import open_source
-    from narrows.estimators import load
+    from narrows.estimators import LanguageModel, load
 
     found = load(model)
+    if isinstance(found, LanguageModel):
+        if by is not None or sql is not None:
+            raise InvalidParameter("--by and --sql are of tables: leave them out where a language model reads a text")
+        _write_text.evaluate(found, source, output)
+        return
     data = open_source(source, sql=sql).data
     if by is None:
         _prior(found, data, seed, output)

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from narrows.cli import _elbow, _folders, _labels, _stream, _words
+from narrows.cli import _elbow, _fit_text, _folders, _labels, _series, _stream, _words
 from narrows.cli._group import Interrupted
 from narrows.cli._output import Output
 from narrows.errors import InvalidParameter
@@ -41,6 +41,7 @@ class Request:
     out: str | None = None
     resume: bool = False
     force: bool = False
+    kind: str = "auto"
 
     def plain(self) -> dict[str, Any]:
         """What decides the result, as plain JSON: kept with the run, and compared when it is resumed."""
@@ -85,8 +86,11 @@ def fit(request: Request, output: Output) -> None:
     _words.seconds(request.time_budget)
     _words.model_name(request.wishes.model)
     _elbow.check(request)
+    if _fit_text.wanted(request):
+        _fit_text.fit(request, training_of(request, output), output)
+        return
     material = prepare(request)
-    training = _training(request, output)
+    training = training_of(request, output)
     model = _words.build(request.wishes, material.format, training, request.seed)
     if rank() > 0:  # the first process writes and speaks for all
         model.set_params(training__checkpoint="the first process's", training__verbose=False)
@@ -111,7 +115,7 @@ def _run(request: Request, material: Material, training: Any, place: _folders.Pl
     if place.resumed is None:
         place.record({"status": "training", "options": request.plain()})
     else:
-        _check_same(request, place)
+        check_same(request, place)
     _say_found(material, place, output)
     training = training.set_params(checkpoint=str(place.checkpoint))
     if request.code_sizes is None:
@@ -178,6 +182,7 @@ def prepare(request: Request) -> Material:
 
     size, memory = _words.image_size(request.image_size), _stream.budget(request.memory)
     source = open_source(request.source, sql=request.sql, skip_bad=request.skip_bad, image_size=size, memory=memory)
+    source = _series.read(source, request)
     if isinstance(source.data, Stream):
         if request.labels is not None:
             raise InvalidParameter("--labels goes with data in memory; this is read piece by piece: give more --memory")
@@ -191,11 +196,14 @@ def prepare(request: Request) -> Material:
         labels, data, label_name = _labels.of_rows(request.labels, source, source.data)
         if test is not None:
             test_labels, test, _ = _labels.of_rows(request.labels, source, source.test)
-    data, test = select(data, request), None if test is None else select(test, request)
+    if source.kind != "series":
+        data, test = select(data, request), None if test is None else select(test, request)
     notes = list(source.notes)
     if request.memory is not None and source.kind == "table":
         notes.append(f"within the budget of {in_words(memory)}: learnt in memory")
-    if test is None:
+    if test is None and source.kind == "series" and count(data) == 1:
+        data, test = _series.later(data, request.held_out, notes)
+    elif test is None:
         kept, held = hold_out(count(data), request.seed, request.held_out)
         if len(held):
             test, data = take(data, held), take(data, kept)
@@ -245,7 +253,8 @@ def colour_values(request: Request, data: Any) -> tuple[Any, str]:
 # --- training ------------------------------------------------------------------------------------------------
 
 
-def _training(request: Request, output: Output) -> Any:
+def training_of(request: Request, output: Output) -> Any:
+    """The settings of the loop that were asked for."""
     from narrows.training import Training
 
     asked: dict[str, Any] = {
@@ -281,7 +290,8 @@ def _device(word: str) -> str:
     return word
 
 
-def _check_same(request: Request, place: _folders.Place) -> None:
+def check_same(request: Request, place: _folders.Place) -> None:
+    """Check that a run is gone on with as it was begun."""
     assert place.resumed is not None
     before, now = place.resumed.get("options", {}), request.plain()
     other = [name for name in now if before.get(name) != now[name]]
@@ -309,7 +319,9 @@ def _say_found(material: Material, place: _folders.Place, output: Output) -> Non
 
     output.say(f"{material.name}: {material.kind}", style="bold")
     rows = f"{many(count(material.train), 'row')} to learn from"
-    if material.test is not None:
+    if material.kind == "series":
+        rows = _series.counted(material.train, material.test)
+    elif material.test is not None:
         rows += f", {count(material.test):,} held out"
     names = columns_of(material.train)
     if names is not None:

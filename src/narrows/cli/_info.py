@@ -24,6 +24,9 @@ def model(folder: str, output: Output) -> None:
         SavedModelError: If the folder holds none, or a damaged one.
     """
     content = describe(folder)
+    if content["estimator"] == "Corrector":
+        _corrector(folder, content, output)
+        return
     if content["estimator"] in TASKS:
         _task(folder, content, output)
         return
@@ -32,7 +35,8 @@ def model(folder: str, output: Output) -> None:
     except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
         raise SavedModelError(f"{folder} does not describe a model: {error!r}") from error
     does = "narrowed to" if "bottleneck" in found["parts"] else "each made from"
-    output.say(f"{content['estimator']} in {folder}: {found['rows']}, {does} {found['code_size']} numbers", "bold")
+    does = f", {does} {found['code_size']} numbers" if found["code_size"] else ""
+    output.say(f"{content['estimator']} in {folder}: {found['rows']}{does}", "bold")
     if found["classes"]:
         shown = ", ".join(map(str, found["classes"][:8])) + (", …" if len(found["classes"]) > 8 else "")
         output.points([f"{len(found['classes'])} classes: {shown}"])
@@ -84,6 +88,26 @@ def _task(folder: str, content: Mapping[str, Any], output: Output) -> None:
         output.points(found["metrics"]["report"])
     output.head("Data")
     _show_columns(columns, output)
+    output.result(found)
+
+
+def _corrector(folder: str, content: Mapping[str, Any], output: Output) -> None:
+    """Say what a saved corrector is."""
+    try:
+        found = {
+            "folder": str(folder),
+            "estimator": content["estimator"],
+            "narrows": content["narrows"],
+            "words": len(content["words"]),
+            "error_rate": content["error_rate"],
+            "reasons": list(content["reasons"]),
+            "metrics": dict(content["metrics"]),
+        }
+    except (KeyError, TypeError, ValueError) as error:
+        raise SavedModelError(f"{folder} does not describe a corrector: {error!r}") from error
+    output.say(f"Corrector in {folder}: one word in {1 / found['error_rate']:.0f} is expected to be wrong", "bold")
+    output.head("Why")
+    output.points(found["reasons"])
     output.result(found)
 
 
@@ -154,6 +178,10 @@ def words(value: Any) -> str:
 
 
 def _columns(config: Mapping[str, Any]) -> list[dict[str, Any]]:
+    if config["format"] == "text":
+        from narrows.data.text import TextFormat
+
+        return TextFormat.from_config(config).describe()
     if config["format"] == "image":
         height, width = config["size"]
         scale = config["scale"]
@@ -168,6 +196,10 @@ def _columns(config: Mapping[str, Any]) -> list[dict[str, Any]]:
                 "high": scale["high"],
             }
         ]
+    if config["format"] == "series":
+        from narrows.data.series_format import SeriesFormat
+
+        return SeriesFormat.from_config(config).describe()
     from narrows.data.columns import Column
 
     return [Column.from_config(column).describe() for column in config["columns"]]
@@ -176,6 +208,10 @@ def _columns(config: Mapping[str, Any]) -> list[dict[str, Any]]:
 def _rows(config: Mapping[str, Any], columns: list[dict[str, Any]]) -> str:
     if config["format"] == "image":
         return f"{config['mode']} images of {config['size'][0]} × {config['size'][1]} pixels"
+    if config["format"] == "text":
+        return f"text as {columns[0]['tokens']:,} different {columns[0]['kind']} tokens"
+    if config["format"] == "series":
+        return f"series of up to {config['steps']:,} steps, {len(columns)} channel{'s' * (len(columns) != 1)}"
     return f"tables of {len(columns)} column{'s' * (len(columns) != 1)}"
 
 
@@ -188,6 +224,11 @@ def _show_columns(columns: list[dict[str, Any]], output: Output) -> None:
                 f"{image['type']} from {image['low']:g} to {image['high']:g}"
             ]
         )
+        return
+    if columns and "context" in columns[0]:
+        text = columns[0]
+        shown = " ".join(map(repr, text["examples"]))
+        output.points([f"windows of {text['context']} {text['kind']} tokens, such as {shown}"])
         return
     lines = [
         (c["name"], c["kind"], _range(c), c["scaling"] or "", f"{100 * c['blanks']:.1f} %" if c["blanks"] else "")

@@ -8,6 +8,14 @@ import typer
 
 SOURCE_HELP = "A file, a folder, a pattern in quotes, or the name of a sample (see narrows data list)."
 
+Kind = Annotated[
+    str,
+    typer.Option(
+        "--as",
+        metavar="KIND",
+        help="table, series, images or text, where SOURCE is not to be taken for what it looks like.",
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="One JSON object on the standard output, nothing else.")]
 Model = Annotated[
     str, typer.Argument(metavar="MODEL", help="The folder of a run or a saved model.", show_default=False)

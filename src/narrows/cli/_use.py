@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from narrows.cli import _engine, _stream, _write
+from narrows.cli import _engine, _series, _stream, _write
 from narrows.cli._fit import columns_of
 from narrows.cli._group import say
 from narrows.cli._output import Output
@@ -172,6 +172,8 @@ def _load(wanted: Wanted, method: str = "sample") -> Any:
     from narrows.estimators import load
 
     model = load(wanted.model)
+    if kind == "LanguageModel":
+        raise InvalidParameter(f"{wanted.model!r} holds a language model: it writes text, with narrows write")
     if not hasattr(model, method):
         raise InvalidParameter(
             f"{wanted.model!r} holds a {kind}, which cannot do this: it makes rows, with narrows generate"
@@ -189,8 +191,10 @@ def _rows(model: Any, wanted: Wanted) -> tuple[Any, list[str] | None]:
     from narrows.data import open_source
 
     memory, all_in_pieces = _stream.budget(wanted.memory), wanted.engine != _engine.LOCAL
+    expected = "images" if is_images(model) else "series" if model.format_.layout.series else "table"
     source = open_source(wanted.source, sql=wanted.sql, skip_bad=wanted.skip_bad, memory=memory, stream=all_in_pieces)
-    expected = "images" if is_images(model) else "table"
+    if expected == "series":
+        return source.data, None
     if source.kind != expected:
         raise InvalidParameter(
             f"{wanted.source!r} holds {_a(source.kind)}, but this model was fitted on {_a(expected)}"
@@ -233,5 +237,9 @@ def _written(
     from narrows.data.split import count
 
     images = is_images(model)
+    if model.format_.layout.series:
+        line = _series.write(rows, wanted.out)
+        output.result({"out": wanted.out, "kind": "series"}, line)
+        return
     line = _write.write_rows(rows, wanted.out, images=images, names=names, columns=across, force=wanted.force)
     output.result({"out": wanted.out, "rows": count(rows), "kind": "images" if images else "table"}, line)

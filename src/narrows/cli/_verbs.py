@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from narrows.cli._group import Group
-from narrows.cli._options import CodesOut, Engine, Force, Json, Memory, Model, RowsOut, SkipBad, Source, Sql
+from narrows.cli._options import CodesOut, Engine, Force, Json, Kind, Memory, Model, RowsOut, SkipBad, Source, Sql
 from narrows.cli._output import Output
 
 verbs = typer.Typer(cls=Group)
@@ -216,15 +216,56 @@ def detect(
     sql: Sql = None,
     memory: Memory = None,
     engine: Engine = "local",
+    kind: Kind = "auto",
     json: Json = False,
 ) -> None:
-    """Find the strange rows of a table: scores, p-values, alarms at a rate you choose, and which cells are to blame."""
+    """Find the strange rows of a table, or the stretches of series: scores, alarms at a rate, what is to blame."""
     from narrows.cli import _detect
 
     request = _detect.Request(
-        source, out, train, model, alarm_rate, fdr, trim, with_rows, seed, save, sql, memory, engine
+        source, out, train, model, alarm_rate, fdr, trim, with_rows, seed, save, sql, memory, engine, kind
     )
     _detect.detect(request, Output(json))
+
+
+@verbs.command()
+def forecast(
+    source: Annotated[
+        str,
+        typer.Argument(metavar="MODEL|SOURCE", help="A model's folder, or series to learn first.", show_default=False),
+    ],
+    steps: Annotated[
+        int | None, typer.Option("--steps", "-n", min=1, metavar="N", help="How far.", show_default="a season, or 12")
+    ] = None,
+    out: Annotated[
+        str | None,
+        typer.Option("--out", "-o", metavar="FILE", help="The forecast: .csv, .parquet, .json.", show_default=False),
+    ] = None,
+    figure: Annotated[
+        str | None, typer.Option(metavar="FILE", help="A picture of it: .png.", show_default=False)
+    ] = None,
+    after: Annotated[
+        str | None, typer.Option(metavar="SOURCE", help="Series to go on from; else those of training.")
+    ] = None,
+    level: Annotated[float, typer.Option(metavar="SHARE", help="Share of the futures inside the intervals.")] = 0.9,
+    draws: Annotated[int, typer.Option(min=1, metavar="N", help="Futures drawn for each series.")] = 200,
+    season: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="Steps of a season.", show_default="found in the data")
+    ] = None,
+    likelihood: Annotated[
+        str | None, typer.Option(metavar="PART", help="Such as laplace, or poisson for counts.", show_default=False)
+    ] = None,
+    epochs: Annotated[int | None, typer.Option(min=1, metavar="N", help="Passes over the windows, at most.")] = None,
+    save: Annotated[str | None, typer.Option(metavar="DIR", help="Keep the model that was learnt.")] = None,
+    seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Equal seeds give equal forecasts.")] = 0,
+    sql: Sql = None,
+    json: Json = False,
+) -> None:
+    """Say how series go on, with intervals, beside the last value, the last season and exponential smoothing."""
+    from narrows.cli import _forecast
+
+    wanted = (source, steps, out, figure, after, level, draws, season, likelihood, epochs, save, seed, sql)
+    _forecast.forecast(_forecast.Request(*wanted), Output(json))
 
 
 @verbs.command()

@@ -69,6 +69,10 @@ class Clock:
             return pa.array([str(t)[: self.width] for t in np.datetime_as_string(times.astype("datetime64[us]"))])
         return pa.array(times).cast(pa.timestamp("us")).cast(_type(self.type), safe=False)
 
+    def ticks(self, ticks: Ticks) -> Ticks:
+        """Ticks of this clock of stamps' ticks."""
+        return _to_months(ticks) if self.kind == "month" else ticks
+
     def describe(self) -> str:
         """The step in words."""
         if self.kind == "number":
@@ -235,7 +239,7 @@ def check_clock(clock: Clock, stamps: Stamps, groups: list[NDArray[np.int64]]) -
     kind = "datetime" if clock.kind == "month" else clock.kind
     if stamps.kind != kind:
         raise InvalidData(f"the time stamps are {stamps.kind}s, but the model was fitted on {kind}s: give such")
-    found = _distances(_to_months(stamps.ticks) if clock.kind == "month" else stamps.ticks, groups)
+    found = _distances(clock.ticks(stamps.ticks), groups)
     if len(found) and not 0.5 <= float(np.median(found)) / clock.step <= 2:
         usual = Clock(clock.kind, max(float(np.median(found)), 1e-9)).describe()
         raise InvalidData(
@@ -254,7 +258,7 @@ def to_grid(clock: Clock, ticks: Ticks, name: Any) -> tuple[float, NDArray[np.in
     Raises:
         InvalidData: If the grid would be nearly empty.
     """
-    ticks = _to_months(ticks) if clock.kind == "month" else ticks
+    ticks = clock.ticks(ticks)
     start = float(ticks[0])
     place = (ticks - start) / clock.step
     index = np.rint(place).astype(np.int64)

@@ -6,18 +6,24 @@ import codecs
 import gzip
 import io
 import os
+import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
+from narrows.data.pictures import SUFFIXES as PICTURES
 from narrows.errors import InvalidData, InvalidParameter, InvalidType, UnreadableFile
 
 TEXTS = (".txt", ".text", ".md", ".rst", ".txt.gz", ".text.gz", ".md.gz")
 TABLES = (".csv", ".csv.gz", ".tsv", ".tsv.gz", ".parquet", ".pq", ".json", ".jsonl", ".ndjson", ".sqlite", ".db")
 PIECE = 1 << 20  # bytes or characters that are looked at at once
-NAME = 255  # characters that the name of a file has at most
+FEWEST, SHORT = 5, 1_000  # texts, and characters of a single one, below which nothing is held out
+LOOKED_AT = 1 << 16  # bytes of a file that decide whether it is a text or a table
+LINES = 200  # of these
+CELL = 30  # characters of a cell of a table on average, at most, where commas could be those of sentences
+NUMBER = re.compile(r"[+-]?(\d+[.,]?\d*|[.,]\d+)([eE][+-]?\d+)?|nan|NaN|NA|\?")
 
 
 @dataclass(frozen=True)
@@ -28,11 +34,13 @@ class Corpus:
         parts: A file or a text each.
         encoding: Of the files.
         notes: What should be said about how they were found.
+        span: The characters of every text that are taken, from the first on and up to the last; None: to its end.
     """
 
     parts: tuple[Path | str, ...]
     encoding: str = "utf-8"
     notes: tuple[str, ...] = ()
+    span: tuple[int, int | None] = (0, None)
 
     def __len__(self) -> int:
         """How many texts there are."""
@@ -41,7 +49,27 @@ class Corpus:
     def texts(self) -> Iterator[Iterator[str]]:
         """Every text as an iterator over its pieces."""
         for part in self.parts:
-            yield read_pieces(part, self.encoding) if isinstance(part, Path) else cut(part)
+            pieces = read_pieces(part, self.encoding) if isinstance(part, Path) else cut(part)
+            yield pieces if self.span == (0, None) else _within(pieces, *self.span)
+
+    def hold_out(self, share: float) -> tuple[Corpus, Corpus | None]:
+        """The texts to learn from, and the last part: of a single text its end, of several the last ones.
+
+        Args:
+            share: How much to hold out, at least 0 and below 1.
+
+        Returns:
+            Both; the second is None where there is too little to hold any out.
+        """
+        if len(self) > 1:
+            held = round(share * len(self)) if len(self) >= FEWEST else 0
+            first = len(self) - held
+            return replace(self, parts=self.parts[:first]), replace(self, parts=self.parts[first:]) if held else None
+        total = sum(len(piece) for text in self.texts() for piece in text)
+        held = round(share * total) if total >= SHORT else 0
+        if not held:
+            return self, None
+        return replace(self, span=(0, total - held)), replace(self, span=(total - held, None))
 
 
 def corpus_of(raw: Any, encoding: str = "utf-8", column: str | None = None) -> Corpus:
@@ -159,6 +187,40 @@ def _checked(corpus: Corpus) -> Corpus:
     return corpus
 
 
+def recognised(path: Path) -> bool:
+    """Whether a file or a folder is text, rather than tables or images: by its name, or by how its lines look."""
+    if path.is_dir():
+        inside = [p.name.lower() for p in path.rglob("*") if p.is_file() and not p.name.startswith(".")]
+        texts = sum(name.endswith(TEXTS) for name in inside)
+        return texts > 0 and not any(name.endswith((*TABLES, *PICTURES)) for name in inside)
+    name = path.name.lower()
+    if not path.is_file() or not name.endswith(TEXTS):
+        return False
+    with gzip.open(path) if name.endswith(".gz") else path.open("rb") as file:
+        data = file.read(LOOKED_AT)
+    return ".txt" not in path.suffixes[-2:] or prose(data.decode("utf-8", "replace"))
+
+
+def prose(text: str) -> bool:
+    """Whether the beginning of a file is text, rather than a table: the lines of a table have equally many cells."""
+    lines = [line for line in text.splitlines()[:LINES] if line.strip()]
+    if len(text) >= LOOKED_AT // 2 and len(lines) > 1:
+        lines = lines[:-1]  # perhaps cut off
+    if "\0" in text or not lines:
+        return False
+    cells = [re.split(r"[\s,;|]+", line.strip(" \t,;|")) for line in lines]
+    if all(NUMBER.fullmatch(cell) for line in cells for cell in line):
+        return False
+    if len(lines) < 2:
+        return True
+    for mark in "\t;|,":
+        counts = {line.count(mark) for line in lines}
+        if len(counts) == 1 and counts != {0}:
+            return mark == "," and len("".join(lines)) / len(lines) / (counts.pop() + 1) > CELL
+    numbers = sum(all(NUMBER.fullmatch(c) for c in column) for column in zip(*cells[1:], strict=False))
+    return len({len(line) for line in cells}) > 1 or len(cells[0]) < 2 or not numbers
+
+
 # --- reading -------------------------------------------------------------------------------------------------
 
 
@@ -205,6 +267,18 @@ def _no_text(path: Path, encoding: str, place: int, error: UnicodeDecodeError) -
         f"{str(path)!r} is not text in {encoding}: byte {place:,} is 0x{byte}. Save it as UTF-8, or say what it is "
         "written in: format=Text(encoding='latin-1'), say (on the command line: --set format__encoding=latin-1)"
     )
+
+
+def _within(pieces: Iterator[str], start: int, end: int | None) -> Iterator[str]:
+    """The characters from one place up to another."""
+    at = 0
+    for piece in pieces:
+        part = piece[max(0, start - at) : None if end is None else max(0, end - at)]
+        at += len(piece)
+        if part:
+            yield part
+        if end is not None and at >= end:
+            return
 
 
 def whole_words(pieces: Iterator[str]) -> Iterator[str]:

@@ -11,7 +11,7 @@ class Entry:
 
     Attributes:
         name: What to type.
-        kind: "images" or "table".
+        kind: "images", "table" or "series".
         shape: Size of the data, in words.
         embedded: Whether it is part of the package; else it is downloaded when first asked for.
         licence: Licence, in a few words.
@@ -53,6 +53,24 @@ ENTRIES = (
         "MIT",
         _FASHION_SOURCE,
         "photographs of clothes in ten kinds, a part of Fashion-MNIST with equally many of each kind",
+    ),
+    Entry(
+        "passengers",
+        "series",
+        "144 months",
+        True,
+        "public domain",
+        "Box, Jenkins: Time Series Analysis: Forecasting and Control, 1976, series G",
+        "passengers of international airlines in thousands, month by month from 1949 to 1960",
+    ),
+    Entry(
+        "heartbeats",
+        "series",
+        "400 + 120 × 140",
+        True,
+        "as this package",
+        "made by formula: see narrows.data.samples.heartbeats",
+        "made-up heartbeats, 20 of the 120 that are held out with a fault",
     ),
     Entry(
         "banknote",

@@ -80,7 +80,7 @@ class Margin:
         score = np.full(len(x), np.nan)
         if self.scored:
             free = state == self.width - 1
-            score[free] = ndtri(np.clip(self._uniform(x[free], rng), _EDGE, 1 - _EDGE))
+            score[free] = to_score(self._uniform(x[free], rng))
         return state, score
 
     def _uniform(self, x: Floats, rng: np.random.Generator) -> Floats:
@@ -254,8 +254,10 @@ def _fit(column: Column, x: Floats, blank: bool) -> Margin:
 
 
 def _decimals(values: Floats) -> int | None:
+    # 0.1 in single precision is another number than in double precision
+    kind = np.float32 if np.array_equal(values, values.astype(np.float32)) else np.float64
     for places in range(7):
-        if np.array_equal(np.round(values, places), values):
+        if np.array_equal(np.round(values, places).astype(kind), values.astype(kind)):
             return places
     return None
 
@@ -263,3 +265,8 @@ def _decimals(values: Floats) -> int | None:
 def to_uniform(score: Floats) -> Floats:
     """Φ(score): places in [0, 1]."""
     return np.asarray(ndtr(score), dtype=np.float64)
+
+
+def to_score(uniform: Floats) -> Floats:
+    """Φ⁻¹(uniform): scores of places in [0, 1], as `Margin.forward` makes them."""
+    return np.asarray(ndtri(np.clip(uniform, _EDGE, 1 - _EDGE)), dtype=np.float64)

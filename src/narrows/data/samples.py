@@ -34,8 +34,8 @@ class Sample:
 
     Attributes:
         name: What it is called.
-        kind: "images" or "table".
-        data: ``(n, h, w)`` array of images, or a pyarrow table.
+        kind: "images", "table" or "series".
+        data: ``(n, h, w)`` array of images, a pyarrow table, or an array ``(n, T)`` of series.
         test: Held-out rows of the same kind; None when the set has no such part.
         labels: ``(n,)`` the class of every row, for colouring figures and judging codes; None when there is none. Never
             used in training. For tables it is one of the columns.
@@ -141,7 +141,52 @@ def _column(table: Any, name: str) -> NDArray[Any]:
     return np.asarray(table[name].to_pylist())
 
 
+def _passengers() -> Parts:
+    header, *rows = csv.reader(io.StringIO(_embedded("passengers.csv").decode("utf-8")))
+    return _typed(dict(zip(header, zip(*rows))), blank=""), None, None, None
+
+
+def _heartbeats() -> Parts:
+    beats, faults = heartbeats(520, 20, seed=1)
+    return beats[:400], faults[:400], beats[400:], faults[400:]
+
+
+def heartbeats(n: int, faults: int, seed: int = 0, steps: int = 140) -> tuple[NDArray[Any], NDArray[Any]]:
+    r"""Heartbeats made by formula: five bells, as an electrocardiogram has them, and noise.
+
+    $x(t) = \sum_k a_k \exp(-(t - m_k)^2 / 2 s_k^2)$ over the waves P, Q, R, S and T, whose heights, places and widths
+    vary from beat to beat. A faulty beat lacks its P wave and has a broad, late R wave and an inverted T wave.
+
+    Args:
+        n: How many beats.
+        faults: How many of them, the last ones, have a fault.
+        seed: Equal seeds make equal beats.
+        steps: Steps of a beat.
+
+    Returns:
+        Beats ``(n, steps)`` in millivolts, and ``(n,)`` which have a fault.
+    """
+    random, t = np.random.default_rng(seed), np.linspace(0, 1, steps)
+    height = np.array([0.15, -0.12, 1.0, -0.25, 0.3])
+    place, width = np.array([0.18, 0.34, 0.38, 0.42, 0.68]), np.array([0.025, 0.01, 0.012, 0.012, 0.05])
+    bad = np.arange(n) >= n - faults
+    beats = []
+    for fault in bad:
+        a, m, s = (
+            height * random.normal(1, 0.12, 5),
+            place + random.normal(0, 0.006, 5),
+            width * random.normal(1, 0.1, 5),
+        )
+        if fault:
+            a, m, s = a * [0, 1, 0.8, 1, -0.8], m + np.array([0, 0, 0.04, 0.05, 0]), s * [1, 1, 2.2, 2, 1]
+        waves = (a * np.exp(-((t[:, None] - m) ** 2) / (2 * s**2))).sum(axis=1)
+        beats.append(waves + 0.02 * random.normal(size=steps) + 0.03 * np.sin(2 * np.pi * (t + random.uniform())))
+    return np.array(beats, dtype=np.float32), bad
+
+
 _LOADERS: dict[str, Callable[[], Parts]] = {
+    "passengers": _passengers,
+    "heartbeats": _heartbeats,
     "digits": _digits,
     "fashion": _fashion,
     "banknote": _table("banknote.csv", "authentic"),

@@ -23,7 +23,7 @@ class Template:
         shape: "grid", "flat", "single", "list", "lines" or "frame"; see `SeriesSet`.
         kind: Kind of table, or type of array.
         channels: What the channels are called.
-        columns: Names of the columns of series and times of a table.
+        axes: Names of the columns of series and times of a table.
         clock: The grid of time stamps.
         origin: Tick that made-up series begin at.
     """
@@ -31,7 +31,7 @@ class Template:
     shape: str
     kind: str
     channels: tuple[str, ...]
-    columns: tuple[Any, Any] = (None, None)
+    axes: tuple[Any, Any] = (None, None)
     clock: Clock | None = None
     origin: float = 0.0
 
@@ -39,7 +39,7 @@ class Template:
     def of(cls, opened: SeriesSet) -> Template:
         """The template of series."""
         origin = min(t.start for t in opened.tracks)
-        return cls(opened.shape, opened.kind, opened.channels, opened.columns, opened.clock, origin)
+        return cls(opened.shape, opened.kind, opened.channels, opened.axes, opened.clock, origin)
 
     @property
     def named(self) -> tuple[str, ...]:
@@ -55,7 +55,7 @@ class Template:
         return {
             **vars(self),
             "channels": list(self.channels),
-            "columns": list(self.columns),
+            "axes": list(self.axes),
             "clock": None if self.clock is None else self.clock.to_config(),
         }
 
@@ -64,7 +64,7 @@ class Template:
         """The template that ``to_config`` described."""
         if config["shape"] not in SHAPES:
             raise ValueError(f"{config['shape']!r} is no shape of series")
-        id_, time = config["columns"]
+        id_, time = config["axes"]
         clock = None if config["clock"] is None else Clock.from_config(config["clock"])
         channels = tuple(map(str, config["channels"]))
         return cls(config["shape"], str(config["kind"]), channels, (id_, time), clock, float(config["origin"]))
@@ -101,7 +101,7 @@ def _typed(values: Any, kind: str) -> Any:
 
 
 def _frame(template: Template, tracks: Sequence[Track]) -> Any:
-    id_, time = template.columns
+    id_, time = template.axes
     columns: dict[str, Any] = {}
     if id_ is not None or len(tracks) > 1:
         names = [t.name if t.name is not None else i for i, t in enumerate(tracks)]

@@ -117,7 +117,7 @@ class SeriesFormat:
         Raises:
             InvalidData: If they have other channels, or come at another pace.
         """
-        id_, time = self.template.columns
+        id_, time = self.template.axes
         options = {"id": id_, "time": time, "values": self.template.named, "every": self.options.every}
         found = open_series(raw, **options, clock=self.template.clock)
         if len(found.channels) != len(self.channels):

@@ -52,7 +52,7 @@ class SeriesSet:
             "lines" of ``(T,)``, or "frame", a long table.
         kind: For frames "pandas", "polars" or "pyarrow"; for arrays the name of their type.
         channels: What the channels are called.
-        columns: For frames, the names of the columns of series and times; None where there are none.
+        axes: For frames, the names of the columns of series and times; None where there are none.
         clock: The grid of time stamps; None where there are none.
         notes: What was found and changed, in words.
     """
@@ -61,7 +61,7 @@ class SeriesSet:
     shape: str
     kind: str
     channels: tuple[str, ...]
-    columns: tuple[Any, Any] = (None, None)
+    axes: tuple[Any, Any] = (None, None)
     clock: Clock | None = None
     notes: list[str] = field(default_factory=list)
 
@@ -232,6 +232,13 @@ def _of_frame(raw: Any, id_: Any, time: Any, values: tuple[Any, ...], every: Any
         return SeriesSet(tracks, "frame", kind, tuple(map(str, channels)), (id_, None), None, notes)
     tracks, clock = _in_time(cells[time], time, groups, called, matrix, every, known, notes)
     return SeriesSet(tracks, "frame", kind, tuple(map(str, channels)), (id_, time), clock, notes)
+
+
+def take_apart(raw: Any) -> tuple[dict[Any, Any], list[Any], int]:
+    """The columns of a table by name, their names, and how many rows it has."""
+    opened = open_table(raw)
+    names = list(opened.names or [])
+    return dict(zip(names, opened.cells, strict=True)), names, opened.rows
 
 
 def guess_time(cells: dict[Any, Any], names: Sequence[Any]) -> Any:

@@ -7,46 +7,37 @@ import importlib
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from narrows._part import Part
+from narrows.data.corpus import Corpus, corpus_of, recognised
 from narrows.data.pictures import SUFFIXES as PICTURES
 from narrows.data.pictures import find_pictures, readable
+from narrows.data.series_set import SeriesSet, open_series
 from narrows.data.stores import load_arrays
 from narrows.data.stream import Stream
 from narrows.errors import InvalidData, InvalidType, SavedModelError, UnreadableFile
 
 TABLES = (
-    *(
-        ".csv",
-        ".csv.gz",
-        ".data",
-        ".db",
-        ".json",
-        ".json.gz",
-        ".jsonl",
-        ".jsonl.gz",
-        ".ndjson",
-        ".ndjson.gz",
-        ".parquet",
-    ),
-    *(".pq", ".sqlite", ".sqlite3", ".tab", ".tab.gz", ".tsv", ".tsv.gz", ".txt", ".txt.gz"),
-)
+    ".csv", ".csv.gz", ".data", ".db", ".json", ".json.gz", ".jsonl", ".jsonl.gz", ".ndjson", ".ndjson.gz", ".parquet",
+    ".pq", ".sqlite", ".sqlite3", ".tab", ".tab.gz", ".tsv", ".tsv.gz", ".txt", ".txt.gz",
+)  # fmt: skip
 ARRAYS = (".npy", ".npz")
 #: The fitted formats that a saved model may name, and their homes.
 FORMATS = {
     "image": ("image", "ImageFormat"),
+    "music": ("music", "MusicFormat"),
     "series": ("series", "SeriesFormat"),
     "table": ("table", "TableFormat"),
     "text": ("text", "TextFormat"),
 }
 KINDS = (
     "a table (.csv, .tsv, .parquet, .json, .sqlite), images (.png, .jpg, .tif, .webp, …), an array (.npy, .npz), a "
-    "folder or a pattern of these, an SQL query, or the name of a sample"
+    "text (.txt, .md), a folder or a pattern of these, an SQL query, or the name of a sample"
 )
 #: Bytes that a table may take, and whether it is streamed however small; None: always in memory.
 Budget = tuple[int, bool] | None
@@ -59,8 +50,8 @@ class Source:
 
     Attributes:
         name: What to call it: the sample's name, or the file's or folder's without its ending.
-        kind: "table" or "images".
-        data: What a format takes: a table, an array, or a list of image files.
+        kind: "table", "images", "series" or "text".
+        data: What a format takes: a table, an array, a list of image files, a set of series, or a `Corpus`.
         test: Held-out data of the same kind, if the source has such a part.
         labels: ``(n,)`` the class of every row, if known; for figures, never for training.
         test_labels: The same of ``test``.
@@ -91,6 +82,7 @@ def open_source(
     url: str | None = None,
     memory: int | None = None,
     stream: bool = False,
+    kind: str | None = None,
 ) -> Source:
     """Find out what ``source`` means and open it.
 
@@ -106,6 +98,8 @@ def open_source(
         url: Mirror to download samples from (see `load`).
         memory: Bytes that a table may take; one that would take more is opened as a `Stream`. None: no limit.
         stream: Whether tables are streamed however small.
+        kind: "table", "series", "images" or "text" to read it as that; "auto" to recognise series too
+            (`narrows.data.recognise.series_reason`), as series. None: a table, images or text.
 
     Returns:
         The data and what is known about it.
@@ -121,6 +115,18 @@ def open_source(
         open_source("sales.csv").kind          # 'table'
         ```
     """
+    if kind is not None:
+        from narrows.data.recognise import check_kind, read_as
+
+        check_kind(kind)
+        if kind == "text":
+            return text_source(source)
+        if kind in ("table", "series") and sql is None and isinstance(source, str) and recognised(Path(source)):
+            return read_as(_table(_listed(source), None, Path(source).stem), kind)
+        found = open_source(
+            source, sql=sql, skip_bad=skip_bad, image_size=image_size, url=url, memory=memory, stream=stream
+        )
+        return read_as(found, kind)
     options: dict[str, Any] = {"size": image_size, "skip_bad": skip_bad}
     budget = None if memory is None else (memory, stream)
     if isinstance(source, Stream):
@@ -156,7 +162,8 @@ def format_for(data: Any, **options: Any) -> Part:
         options: Options of `formats.Image` (``size``, ``mode``, ``skip_bad``, …), used if it is images.
 
     Returns:
-        ``formats.Image(…)`` for arrays with three or four axes, lists of images and paths; else ``formats.Table()``.
+        ``formats.Image(…)`` for arrays with three or four axes, lists of images and paths; ``formats.Text()`` for a
+        `Corpus`; else ``formats.Table()``.
 
     Raises:
         InvalidType: If the data is neither a table nor images.
@@ -164,6 +171,14 @@ def format_for(data: Any, **options: Any) -> Part:
     """
     from narrows.data.image import Image
 
+    if isinstance(data, Corpus):
+        from narrows.data.text import Text
+
+        return Text()
+    if isinstance(data, SeriesSet):
+        from narrows.data.series import Series
+
+        return Series()
     if _looks_like_images(data):
         return Image(**{name: value for name, value in options.items() if value is not None})
     from narrows.data.table import Table
@@ -231,6 +246,8 @@ def _kind(chosen: Part) -> str:
 
 
 def _open_path(path: Path, options: dict[str, Any], budget: Budget = None) -> Source:
+    if recognised(path):
+        return text_source(path)
     if path.is_dir():
         return _open_folder(path, options, budget)
     if path.suffix.lower() in PICTURES:
@@ -240,6 +257,15 @@ def _open_path(path: Path, options: dict[str, Any], budget: Budget = None) -> So
     if _suffix(path) in TABLES:
         return _table(str(path), None, path.name.removesuffix(_suffix(path)), budget)
     raise UnreadableFile(f"{str(path)!r} is of no known kind ({path.suffix or 'no ending'}); give {KINDS}")
+
+
+def text_source(source: Any, column: str | None = None) -> Source:
+    """Text, whatever it looks like."""
+    from narrows.data.text import Text
+
+    corpus = corpus_of(source, column=column)
+    name = Path(source).resolve().name.split(".")[0] if isinstance(source, (str, os.PathLike)) else "text"
+    return Source(name, "text", corpus, notes=list(corpus.notes), format=Text(column=column))
 
 
 def _open_folder(folder: Path, options: dict[str, Any], budget: Budget) -> Source:
@@ -301,6 +327,10 @@ def _open_sample(word: str, url: str | None, options: dict[str, Any]) -> Source:
             hint = " Download it first, and give the file."
         raise UnreadableFile(f"there is no file, folder or sample {word!r}; give {KINDS}.{hint}")
     found = load(word, url=url)
+    if found.kind == "series":
+        found = replace(
+            found, data=open_series(found.data), test=None if found.test is None else open_series(found.test)
+        )
     chosen = format_for(found.data, **options)
     notes = [f"sample data {found.name!r}: {found.description} ({found.licence}; {found.source})"]
     return Source(

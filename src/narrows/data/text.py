@@ -26,7 +26,7 @@ class Text(Part, room="formats"):
     """Texts as whole numbers, one per token.
 
     Args:
-        tokens: "characters" (nothing is lost, and nothing need be known), "words" (shorter, but what is rare becomes
+        tokens: "characters" (nothing that was seen in training is lost), "words" (shorter, but what is rare becomes
             ``<unk>``, and spacing is put back by rule) or "byte-pair" (frequent parts of words; nothing is lost; needs
             the extra ``narrows[text]``).
         vocabulary: How many different tokens at most, the most frequent. None: all characters; 10,000 words; 2,000
@@ -129,11 +129,7 @@ class TextFormat:
     # --- text to tokens ----------------------------------------------------------------------------------------
 
     def encode(self, text: str) -> NDArray[np.int64]:
-        """The tokens of a text ``(T,)``, without an end mark.
-
-        Raises:
-            InvalidData: If it holds a character that was never seen.
-        """
+        """The tokens of a text ``(T,)``, without an end mark."""
         if not text:
             return np.zeros(0, dtype=np.int64)
         return np.concatenate([self.tokeniser.encode(piece) for piece in self.tokeniser.pieces(cut(text))])
@@ -144,7 +140,7 @@ class TextFormat:
         The type is the smallest that holds them, and texts are read piece by piece, however long their lines are.
 
         Raises:
-            InvalidData: If there is nothing, or a character that was never seen.
+            InvalidData: If there is nothing.
         """
         texts = list(self.each(raw))
         end = np.array([] if self.end is None else [self.end], dtype=self.dtype)

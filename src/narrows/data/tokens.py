@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from narrows.data.corpus import Corpus, whole_words
-from narrows.errors import InvalidData, MissingExtra
+from narrows.errors import MissingExtra
 
 UNKNOWN = "<unk>"
 WORDS, PAIRS = 10_000, 2_000  # tokens, unless said otherwise
@@ -44,11 +44,7 @@ class Tokeniser(ABC):
 
     @abstractmethod
     def encode(self, text: str) -> Indices:
-        """The tokens of a text.
-
-        Raises:
-            InvalidData: If it holds something that has no token.
-        """
+        """The tokens of a text."""
 
     @abstractmethod
     def decode(self, tokens: Sequence[int]) -> str:
@@ -92,19 +88,18 @@ class Tokeniser(ABC):
 
 
 class Characters(Tokeniser):
-    """Every character is a token, so nothing is lost.
+    """Every character is a token, so nothing is lost; one token more stands for characters that were never seen.
 
     Args:
         characters: The characters, in order.
-        unknown: Whether there is a token more, for all others.
     """
 
     kind = "characters"
 
-    def __init__(self, characters: str, unknown: bool = False) -> None:
+    def __init__(self, characters: str) -> None:
         self.characters = characters
-        self.size = len(characters) + unknown
-        self.unknown = len(characters) if unknown else None
+        self.unknown: int = len(characters)
+        self.size = self.unknown + 1
         self.points = _points(characters)
         self.table = np.full(int(self.points.max(initial=0)) + 1, -1, dtype=np.int64)
         self.table[self.points] = np.arange(len(characters))
@@ -117,24 +112,14 @@ class Characters(Tokeniser):
             for piece in text:
                 points, found = np.unique(_points(piece), return_counts=True)
                 counts.update(dict(zip(points.tolist(), found.tolist(), strict=True)))
-        cut = limit is not None and len(counts) > limit
-        kept = [point for point, _ in counts.most_common(limit - 1 if cut and limit is not None else None)]
-        return cls("".join(map(chr, sorted(kept))), cut)
+        kept = [point for point, _ in counts.most_common(None if limit is None else limit - 1)]
+        return cls("".join(map(chr, sorted(kept))))
 
     def encode(self, text: str) -> Indices:
         """The tokens of a text."""
         points = _points(text)
-        known = points < len(self.table)
-        tokens = np.where(known, self.table[np.where(known, points, 0)], -1)
-        if self.unknown is not None:
-            return np.where(tokens < 0, self.unknown, tokens)
-        if (tokens < 0).any():
-            strange = "".join(map(chr, np.unique(points[tokens < 0])[:10].tolist()))
-            raise InvalidData(
-                f"the text holds characters that the model has never seen: {strange!r}. Leave them out, or learn from "
-                f"a text that has them; known are {self.characters[:100]!r}"
-            )
-        return tokens
+        tokens = self.table[points.clip(max=len(self.table) - 1)]
+        return np.where((tokens < 0) | (points >= len(self.table)), self.unknown, tokens)
 
     def decode(self, tokens: Sequence[int]) -> str:
         """The text of tokens."""
@@ -150,16 +135,16 @@ class Characters(Tokeniser):
 
     def words(self) -> list[str]:
         """Every character."""
-        return [*self.characters, *([UNKNOWN] if self.unknown is not None else [])]
+        return [*self.characters, UNKNOWN]
 
     def to_config(self) -> dict[str, Any]:
         """Plain JSON."""
-        return {"kind": self.kind, "characters": self.characters, "unknown": self.unknown is not None}
+        return {"kind": self.kind, "characters": self.characters}
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> Self:
         """What ``to_config`` described."""
-        return cls(str(config["characters"]), bool(config["unknown"]))
+        return cls(str(config["characters"]))
 
 
 class Words(Tokeniser):

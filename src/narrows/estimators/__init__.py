@@ -10,7 +10,9 @@ from narrows.estimators.autoencoder import (
     SparseAutoencoder,
     VariationalAutoencoder,
 )
+from narrows.estimators.autoregressive import AutoregressiveModel
 from narrows.estimators.boltzmann import Boltzmann
+from narrows.estimators.corrector import Change, Correction, Corrector
 from narrows.estimators.detector import AnomalyDetector
 from narrows.estimators.diffusion import Diffusion, LatentDiffusion
 from narrows.estimators.ensemble import Ensemble
@@ -19,6 +21,7 @@ from narrows.estimators.gan import GAN, MomentMatching
 from narrows.estimators.grouped import GroupedAutoencoder
 from narrows.estimators.hub import TextToImage
 from narrows.estimators.imputer import Imputer
+from narrows.estimators.language import LanguageModel
 from narrows.estimators.matching import AdversarialAutoencoder, WassersteinAutoencoder
 from narrows.estimators.quantised import QuantisedAutoencoder
 from narrows.estimators.synthesizer import Synthesizer
@@ -29,16 +32,21 @@ __all__ = [
     "AdversarialAutoencoder",
     "AnomalyDetector",
     "Autoencoder",
+    "AutoregressiveModel",
     "BaseAutoencoder",
     "BaseModel",
     "Boltzmann",
+    "Change",
     "ContractiveAutoencoder",
+    "Correction",
+    "Corrector",
     "DenoisingAutoencoder",
     "Diffusion",
     "Ensemble",
     "Flow",
     "GroupedAutoencoder",
     "Imputer",
+    "LanguageModel",
     "LatentDiffusion",
     "MomentMatching",
     "NotFitted",

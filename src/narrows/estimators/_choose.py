@@ -180,9 +180,12 @@ def default_network(layout: Layout, reasons: list[str]) -> Network:
 def _series_network(layout: Layout, reasons: list[str]) -> Network:
     if layout.ragged or layout.size > ALIGNED:
         why = "are of unequal lengths" if layout.ragged else f"have {layout.size:,} values, more than {ALIGNED:,}"
-        reasons.append(f"dense network: the series {why}")
-        return networks.Dense()
-    reasons.append(f"dense network: all series have {layout.shape[0]} steps, which it sees at once")
+        reasons.append(f"recurrent network: the series {why}")
+        return networks.Recurrent()
+    reasons.append(
+        f"dense network: all series have {layout.shape[0]} steps, which it sees at once (networks.Recurrent() "
+        "reads them one after the other, slower)"
+    )
     return networks.Dense()
 
 

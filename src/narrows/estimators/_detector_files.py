@@ -12,6 +12,7 @@ from narrows._part import Part
 from narrows.data import format_from_config
 from narrows.errors import SavedModelError
 from narrows.estimators._codes import BaseAutoencoder
+from narrows.estimators._points import flat_layout
 from narrows.estimators._store import inside, taken, tensor
 from narrows.models import DenoiserModule, StackedModule
 from narrows.networks import Network
@@ -54,6 +55,8 @@ def tensors(detector: Any) -> Tensors:
     core = detector.detector_
     twins = core.twins
     result = {"scores": core.scores, "singles": core.singles}
+    if len(core.points):
+        result["points"] = core.points
     result |= inside("twins", {"marks": twins.marks, "fold": twins.fold, "place": twins.place})
     if isinstance(core.evidence, Surprise):
         return result | {"centre": core.evidence.centre}
@@ -79,7 +82,7 @@ def rebuild(made: Any, content: Mapping[str, Any], state: Tensors, models: list[
             raise SavedModelError("the models were fitted on other data than the detector")
         evidence: Evidence = Surprise(modules, tensor(state, "centre", size), float(content["evidence"]["scale"]))
     else:
-        evidence = _table_evidence(content["evidence"], Features(format_.layout), state)
+        evidence = _table_evidence(content["evidence"], Features(flat_layout(format_.layout)), state)
     marks = tensor(state, "twins.marks", None, dtype=torch.int64)
     fold, place = (tensor(state, f"twins.{name}", len(marks), dtype=torch.int64) for name in ("fold", "place"))
     detector = Detector(
@@ -89,6 +92,9 @@ def rebuild(made: Any, content: Mapping[str, Any], state: Tensors, models: list[
         float(content["surprise"]),
         tensor(state, "scores", None, dtype=torch.float64),
         tuple(content["notes"]),
+        tensor(state, "points", None, dtype=torch.float64)
+        if "points" in state
+        else torch.empty(0, dtype=torch.float64),
     )
     if not len(detector.scores):
         raise SavedModelError("the detector has no scores to calibrate by")

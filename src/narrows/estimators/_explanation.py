@@ -1,17 +1,34 @@
-"""Why rows are strange: cell by cell, with what was expected."""
+"""What is said of rows: how strange they are, and why, cell by cell, with what was expected."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from narrows.data.frames import open_table
+from narrows.errors import InvalidParameter
+from narrows.tasks.anomaly import discoveries
 
 Floats = NDArray[np.float64]
+
+
+class Assessment(NamedTuple):
+    """What is said of rows.
+
+    Attributes:
+        scores: ``(n,)`` how strange; higher is stranger.
+        p_values: ``(n,)`` how often a normal row scores as high.
+        alarms: ``(n,)`` which are called strange.
+    """
+
+    scores: Floats
+    p_values: Floats
+    alarms: NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -55,11 +72,46 @@ class Explanation:
 
     def sentence(self, row: int, most: int = 3) -> str:
         """The same in words, such as ``"age = 17, expected 41 (+5.2)"``."""
+        if self.contributions.ndim == 3:
+            return self._stretch(row)
         found = [
             f"{name} = {_words(value)}, expected {_words(expected)} ({added:+.1f})"
             for name, value, expected, added in self.cells(row, most)
         ]
         return "; ".join(found) or "no cell stands out"
+
+    def _stretch(self, row: int) -> str:
+        """Of a series, the channel that added most, and the steps around the one that did."""
+        added = self.contributions[row]
+        channel = int(added.sum(axis=0).argmax())
+        line = added[:, channel]
+        first = last = int(line.argmax())
+        while first > 0 and line[first - 1] > 0.1 * line.max():
+            first -= 1
+        while last < len(line) - 1 and line[last + 1] > 0.1 * line.max():
+            last += 1
+        steps = f"step {first}" if first == last else f"steps {first} to {last}"
+        return f"{self.columns[channel] if self.columns else 'value'} at {steps} ({line[first : last + 1].sum():+.1f})"
+
+
+def found_limit(p: torch.Tensor, trained: torch.Tensor, false_discovery_rate: float) -> float:
+    """The largest p-value of an alarm among these, at a false-discovery rate; −1 when there is none.
+
+    Args:
+        p: ``(n,)`` p-values of all rows.
+        trained: Which of them are training rows.
+        false_discovery_rate: Share of the alarms that may be false.
+
+    Raises:
+        InvalidParameter: If most of them are training rows.
+    """
+    if trained.double().mean() > 0.5:
+        raise InvalidParameter(
+            "false_discovery_rate needs rows that were not learnt from: ranks of rows among themselves say "
+            "nothing of how many are strange; fit on rows known to be normal, or give rate"
+        )
+    alarms = discoveries(p, float(false_discovery_rate))
+    return float(p[alarms].max()) if alarms.any() else -1.0
 
 
 def _row(table: Any, row: int) -> Sequence[Any]:

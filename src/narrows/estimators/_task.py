@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from sklearn.base import BaseEstimator
 from sklearn.utils import Tags
@@ -30,6 +30,9 @@ class TaskEstimator(BaseEstimator):
         n_features_in_: Columns of the table; set last of all, when nothing can fail any more.
         feature_names_in_: Their names, where they have names.
     """
+
+    #: The kinds of data that it takes.
+    FORMATS: ClassVar[tuple[type[Part], ...]] = (Table,)
 
     format_: Any
     seed_: int
@@ -74,8 +77,9 @@ class TaskEstimator(BaseEstimator):
         check_params(self)
         name, given = type(self).__name__, self.get_params(deep=False)
         format_, model = given.get("format"), given.get("model")
-        if format_ is not None and not isinstance(format_, Table):
-            raise InvalidParameter(f"{name}(format={format_!r}) is not for tables: use narrows.data.Table(…)")
+        if format_ is not None and not isinstance(format_, self.FORMATS):
+            kinds = "tables" if (Table,) == self.FORMATS else "tables or series"
+            raise InvalidParameter(f"{name}(format={format_!r}) is not for {kinds}: use narrows.data.Table(…)")
         if model is not None and not isinstance(model, BaseAutoencoder):
             raise InvalidParameter(
                 f"{name}(model={model!r}): give an unfitted narrows estimator such as "

@@ -3,42 +3,40 @@
 from __future__ import annotations
 
 import warnings
-from typing import Annotated, Any, NamedTuple, Self, final
+from typing import Annotated, Any, ClassVar, Self, final
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from sklearn.base import OutlierMixin, clone
 from sklearn.utils import Tags
 
 from narrows._part import Interval, Part
 from narrows._types import Rows
+from narrows.data import Series, Table
+from narrows.data.series_format import SeriesFormat
 from narrows.errors import DataWarning, InvalidData, InvalidParameter
 from narrows.estimators._codes import BaseAutoencoder
-from narrows.estimators._explanation import Explanation, Floats
+from narrows.estimators._explanation import Assessment, Explanation, Floats, found_limit
+from narrows.estimators._points import (
+    Points,
+    Watch,
+    as_table,
+    calibrate,
+    flat_layout,
+    flat_rows,
+    halves,
+    points_of,
+    window_model,
+)
 from narrows.estimators._shared import check_params, describe_features, draw_seed
 from narrows.estimators._streams import open_data, some_of
 from narrows.estimators._task import TaskEstimator, fitted_model
 from narrows.networks import Network
 from narrows.tasks._twins import Found, Twins
-from narrows.tasks.anomaly import FOLDS, MOST, Detector, discoveries, from_modules, learn_detector
+from narrows.tasks.anomaly import FOLDS, MOST, Detector, from_modules, learn_detector
 from narrows.training import Training
 
 Rate = Annotated[float, Interval(0, 1, open_low=True, open_high=True)]
-
-
-class Assessment(NamedTuple):
-    """What is said of rows.
-
-    Attributes:
-        scores: ``(n,)`` how strange; higher is stranger.
-        p_values: ``(n,)`` how often a normal row scores as high.
-        alarms: ``(n,)`` which are called strange.
-    """
-
-    scores: Floats
-    p_values: Floats
-    alarms: NDArray[np.bool_]
 
 
 @final
@@ -65,7 +63,9 @@ class AnomalyDetector(OutlierMixin, TaskEstimator):
         trim: Share of the training rows that is set aside first, as suspicious. 0 when all are known to be normal.
         members: How many denoisers.
         network: Makes the denoisers (`narrows.networks`); None: two layers of 128 with shortcuts.
-        format: How raw tables become rows (`narrows.data.Table`); None: standardised.
+        format: How raw tables become rows (`narrows.data.Table`), or series (`narrows.data.Series`): then a row is a
+            series, or a window of a long one judged by a denoising autoencoder, and `points` and `watch` follow long
+            ones step by step. None: a table, standardised.
         training: Settings of the loop for the denoisers; None: 500 to 2,000 steps, by the number of rows.
         random_state: Whole number for equal runs; None: another run every time.
 
@@ -95,6 +95,8 @@ class AnomalyDetector(OutlierMixin, TaskEstimator):
         detector.p_values([[1.0, 1.0, -2.0]])  # small: each cell is usual, the three together are not
         ```
     """
+
+    FORMATS: ClassVar[tuple[type[Part], ...]] = (Table, Series)
 
     detector_: Detector
     models_: list[BaseAutoencoder]
@@ -143,11 +145,13 @@ class AnomalyDetector(OutlierMixin, TaskEstimator):
         seed = draw_seed(self.random_state)
         X = open_data(X, None if self.training is None else self.training.memory)
         if self.model is not None:
-            return self._fit_models(X, seed)
+            return self._fit_models(X, self.model, seed)
         format_, rows = self._open(X, MOST, seed)
+        if isinstance(format_, SeriesFormat) and format_.stride:
+            return self._fit_models(X, window_model(self.format, format_, len(rows), self.training), seed)
         detector = learn_detector(
-            rows,
-            format_.layout,
+            flat_rows(rows),
+            flat_layout(format_.layout),
             members=self.members,
             trim=self.trim,
             network=self.network,
@@ -156,12 +160,17 @@ class AnomalyDetector(OutlierMixin, TaskEstimator):
         )
         return self._take(format_, detector, [], seed)
 
-    def _fit_models(self, X: Any, seed: int) -> Self:
-        model = clone(self.model)
+    def _fit_models(self, X: Any, given: BaseAutoencoder, seed: int) -> Self:
+        model = clone(given)
         if model.random_state is None:
             model.set_params(random_state=seed)
         check_params(model)
         format_, rows = model._open(some_of(X, MOST, seed))
+        parts = halves(format_, X)
+        if parts is not None:
+            one = model._fit_rows(format_, format_.to_rows(parts[0]))
+            core = from_modules([one.module_], format_.to_rows(parts[1]), format_.layout, Twins.none())
+            return self._take(format_, calibrate(core, format_, parts[1]), [one], seed)
         twins = Twins.fit(rows, torch.ones(len(rows), dtype=torch.bool), FOLDS)
         fold = twins.find(rows).fold
         if twins.folds < 2:
@@ -221,7 +230,7 @@ class AnomalyDetector(OutlierMixin, TaskEstimator):
         """The rows, what every cell adds to the score, and what is known of the rows."""
         self._check_fitted()
         rows, novel = self.format_.read(X, owner="AnomalyDetector") if self._of_tables() else (self._rows(X), None)
-        return rows, *self.detector_.judge(rows, novel)
+        return rows, *self.detector_.judge(as_table(self.detector_, rows), novel)
 
     def _of_tables(self) -> bool:
         return len(self.format_.layout.shape) == 1
@@ -340,38 +349,46 @@ class AnomalyDetector(OutlierMixin, TaskEstimator):
         """
         rows, terms, found = self._judged(X)
         scores = terms.sum(1)
-        expected = self.detector_.evidence.expected(rows, found)
+        expected = self.detector_.evidence.expected(as_table(self.detector_, rows), found).reshape(rows.values.shape)
         return Explanation(
             scores=scores.numpy(),
             p_values=self.detector_.p_values(scores, found.known).numpy(),
             contributions=terms.reshape(len(rows), *self.format_.layout.shape).numpy(),
             expected=self.format_.from_values(expected),
-            columns=tuple(str(c.name) for c in self.format_.columns) if self._of_tables() else (),
+            columns=tuple(str(c.name) for c in self.format_.columns)
+            if self._of_tables()
+            else getattr(self.format_, "channels", ()),
             given=X,
         )
+
+    def points(self, X: Any, rate: float | None = None) -> list[Points]:
+        """What is said of long series, step by step, as it would have been said when each step came.
+
+        Args:
+            X: Long series, as in ``fit`` with ``format=Series(window=…)``.
+            rate: Share of normal windows, and of normal steps, that may be called strange. None: ``alarm_rate``.
+
+        Returns:
+            For each series the score, p-value and alarm of the window that ends with each step, those of the step
+            itself, and the channel to blame.
+
+        Raises:
+            InvalidParameter: If this detector is not of windows of series.
+        """
+        self._check_fitted()
+        return points_of(self, X, rate)
+
+    def watch(self, rate: float | None = None) -> Watch:
+        """A detector at work on one series: ``watch().update(point)`` says of each step what `points` says of it.
+
+        Args:
+            rate: As in `points`.
+        """
+        self._check_fitted()
+        return Watch(self, rate)
 
     def __sklearn_tags__(self) -> Tags:
         """Images are welcome where a model judges them."""
         tags = super().__sklearn_tags__()
         tags.input_tags.three_d_array = self.model is not None
         return tags
-
-
-def found_limit(p: torch.Tensor, trained: torch.Tensor, false_discovery_rate: float) -> float:
-    """The largest p-value of an alarm among these, at a false-discovery rate; −1 when there is none.
-
-    Args:
-        p: ``(n,)`` p-values of all rows.
-        trained: Which of them are training rows.
-        false_discovery_rate: Share of the alarms that may be false.
-
-    Raises:
-        InvalidParameter: If most of them are training rows.
-    """
-    if trained.double().mean() > 0.5:
-        raise InvalidParameter(
-            "false_discovery_rate needs rows that were not learnt from: ranks of rows among themselves say "
-            "nothing of how many are strange; fit on rows known to be normal, or give rate"
-        )
-    alarms = discoveries(p, float(false_discovery_rate))
-    return float(p[alarms].max()) if alarms.any() else -1.0

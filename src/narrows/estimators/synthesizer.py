@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from numbers import Integral
 from typing import Annotated, Any, Self, final
 
 import numpy as np
 import pyarrow as pa
 import torch
+from torch import Tensor
 
 from narrows import likelihoods, priors
 from narrows._part import Interval
 from narrows.data import Table
 from narrows.data.frames import open_table
-from narrows.data.margins import Floats, Margins
+from narrows.data.margins import Floats, Margins, to_uniform
 from narrows.data.where import Both, Compare, Condition
 from narrows.errors import InvalidData, InvalidParameter
 from narrows.estimators._codes import BaseAutoencoder
@@ -24,6 +24,8 @@ from narrows.estimators._task import TaskEstimator, fitted_model
 from narrows.estimators.autoencoder import VariationalAutoencoder
 from narrows.models import fit_prior
 from narrows.tasks import posterior_draws
+from narrows.tasks._redraw import train_redraw
+from narrows.tasks._sources import on_line, places_of
 from narrows.tasks.generate import MarginSource, PlainSource, Source, generate, generate_where
 from narrows.training import Training
 from narrows.training.seeds import hash_seed, seeded
@@ -42,14 +44,18 @@ class Synthesizer(TaskEstimator):
 
     Every column is modelled as a state (blank, a value that many rows share, "varies") and a score (see
     `narrows.data.margins`); a variational autoencoder with a mixed likelihood learns how they depend on each other, and
-    after training its prior is fitted to draws of the codes:
-    z ~ p(z), x ~ p(x|z).
+    after training its prior is fitted to draws of the codes: z ~ p(z), x ~ p(x|z). What codes and prior leave out is
+    made good by a Gibbs sampler: a second network learns what each column is, given all others, and the cells of a
+    drawn row are drawn again from it, one column after another: x_j ~ p(x_j | x_−j).
 
     Args:
         model: An unfitted `VariationalAutoencoder` to train instead of the default. Its likelihood and format, where
             left at None, and its prior, where it is None, are chosen to suit.
-        training: Settings of the loop, for the default model. Epochs left at None are as many as make half a million
-            rows, at least four and no more than other models have.
+        training: Settings of the loop, for the default model and for the network of the sweeps. Epochs left at None are
+            as many as make half a million rows (of the sweeps three times that), at least four and no more than other
+            models have.
+        sweeps: How often every cell of a drawn row is drawn again, given the others; 0 for the autoencoder alone,
+            which halves the time of fitting.
         steps: How often a drawn row is encoded and drawn again; more steps forget the prior's faults.
         random_state: Whole number for equal fits.
 
@@ -69,6 +75,8 @@ class Synthesizer(TaskEstimator):
     References:
         Xu, Skoularidou, Cuesta-Infante, Veeramachaneni: Modeling Tabular Data using Conditional GAN, 2019 (TVAE),
         https://arxiv.org/abs/1907.00503
+        Heckerman, Chickering, Meek, Rounthwaite, Kadie: Dependency Networks for Inference, Collaborative Filtering, and
+        Data Visualization, 2000, https://www.jmlr.org/papers/v1/heckerman00a.html (the sweeps)
     """
 
     model_: BaseAutoencoder
@@ -79,11 +87,13 @@ class Synthesizer(TaskEstimator):
         model: Any = None,
         *,
         training: Training | None = None,
+        sweeps: Annotated[int, Interval(0, 100)] = 2,
         steps: Annotated[int, Interval(0, 100)] = 0,
         random_state: Any = None,
     ) -> None:
         self.model = model
         self.training = training
+        self.sweeps = sweeps
         self.steps = steps
         self.random_state = random_state
 
@@ -99,7 +109,7 @@ class Synthesizer(TaskEstimator):
         """
         if len(fitted_model(model).format_.layout.shape) != 1:
             raise InvalidParameter("from_model: this model was fitted on images; a synthesizer makes tables")
-        return cls()._take(model, None, {}, {}, model.seed_)
+        return cls()._take(model, PlainSource(model.module_, model.format_), model.seed_)
 
     # --- fitting ---------------------------------------------------------------------------------------------
 
@@ -128,21 +138,29 @@ class Synthesizer(TaskEstimator):
         model = self._model(view, seed).fit(view)
         if isinstance(model.module_.prior, priors.MixtureModule):
             _fit_prior(model, view, seed)
-        source = MarginSource(model.module_, margins, _places(view.column_names), {}, {}, int(self.steps))
+        source = MarginSource(model.module_, margins, places_of(view.column_names), {}, {}, int(self.steps))
         source = source.calibrated(_shares(view), seed)
-        return self._take(model, margins, source.drawn, source.shares, seed)
+        if self.sweeps:
+            source = self._redrawing(source, model.format_.to_rows(view).values, seed)
+        self._take(model, source, seed)
+        if self.sweeps and not source.redraws:
+            self.reasons_.append("too many columns or categories to draw every cell again: no sweeps")
+        return self
 
-    def _take(
-        self,
-        model: BaseAutoencoder,
-        margins: Margins | None,
-        drawn: Mapping[int, Floats],
-        shifts: Mapping[int, Floats],
-        seed: int,
-    ) -> Self:
+    def _redrawing(self, source: MarginSource, values: Tensor, seed: int) -> MarginSource:
+        """The source with cells drawn again, where the table's columns are few enough for that."""
+        line = source.line(len(values))
+        if line is None:
+            return source
+        real = on_line(line, source.places, values, lambda _, score: to_uniform(score))
+        redraw = train_redraw(line, real, self._halved(), hash_seed(seed, 25))
+        return source.redrawing(redraw, real, int(self.sweeps), seed)
+
+    def _take(self, model: BaseAutoencoder, source: Source, seed: int) -> Self:
         # nothing is set before everything has worked: bad input leaves no half-fitted synthesizer
-        self.model_, self.margins_, self._drawn, self._shifts, self.seed_ = model, margins, drawn, shifts, seed
-        self.format_ = model.format_ if margins is None else margins.format
+        self.model_, self._source, self.seed_ = model, source, seed
+        self.margins_ = source.margins if isinstance(source, MarginSource) else None
+        self.format_ = model.format_ if self.margins_ is None else self.margins_.format
         self.reasons_ = list(model.reasons_)
         describe_features(self, self.format_)
         return self
@@ -175,8 +193,15 @@ class Synthesizer(TaskEstimator):
             found["beta"] = BETA
         return VariationalAutoencoder(**{**found, **{k: v for k, v in given.items() if v is not None}})
 
-    def _epochs(self, rows: int) -> Training:
+    def _halved(self) -> Training:
+        """The settings; of a time budget each of two networks gets a half."""
         training = self.training or Training()
+        if training.time_budget is None or not self.sweeps:
+            return training
+        return training.set_params(time_budget=training.time_budget / 2)
+
+    def _epochs(self, rows: int) -> Training:
+        training = self._halved()
         if training.epochs is not None:
             return training
         learnt = max(rows - training.held_out(rows), 1)
@@ -207,7 +232,7 @@ class Synthesizer(TaskEstimator):
             raise InvalidParameter(f"sample({n!r}): n must be a whole number of at least 1")
         seed = draw_seed(random_state)
         condition = None if where is None else self._condition(where)
-        source = self._source()
+        source = self._source
         if balance is not None:
             return source.close(self._balanced(source, int(n), seed, condition, where, balance))
         if condition is None:
@@ -234,16 +259,10 @@ class Synthesizer(TaskEstimator):
         return [pa.concat_arrays(_same(column)).take(order) for column in zip(*parts, strict=True)]
 
     def _condition(self, where: Any) -> Condition:
-        return read(where, self._source(), self._categories())
+        return read(where, self._source, self._categories())
 
     def _categories(self) -> dict[str, list[str]]:
         return categories_of(self.format_)
-
-    def _source(self) -> Source:
-        if self.margins_ is None:
-            return PlainSource(self.model_.module_, self.model_.format_)
-        places = _places([str(c.name) for c in self.model_.format_.columns])
-        return MarginSource(self.model_.module_, self.margins_, places, self._drawn, self._shifts, int(self.steps))
 
 
 def _fit_prior(model: BaseAutoencoder, view: Any, seed: int) -> None:
@@ -254,11 +273,6 @@ def _fit_prior(model: BaseAutoencoder, view: Any, seed: int) -> None:
             rows = rows.take(torch.randperm(len(rows))[:MOST])
         codes = posterior_draws(model.module_, rows)
     fit_prior(model.module_.prior, codes, seed)
-
-
-def _places(names: list[str]) -> tuple[tuple[int, bool], ...]:
-    """Of every column of the model: the table's column that it belongs to, and whether it is a score."""
-    return tuple((int(name.split()[0]), name.endswith("score")) for name in names)
 
 
 def _shares(view: Any) -> dict[int, Floats]:

@@ -174,6 +174,7 @@ def compare(model: Any, X_train: Any, X_test: Any) -> Comparison:
         train_mask=train_mask,
         categories=_kinds(model.format_.layout),
         untrained=untrained,
+        per="pixel" if len(model.format_.layout.shape) > 2 else "value",
     )
 
 
@@ -187,6 +188,7 @@ def compare_arrays(
     untrained: Any = None,
     *,
     train_mask: Any = None,
+    per: str | None = None,
 ) -> Comparison:
     """Reconstructions beside PCA's at the same code size and on the same rows, in scaled units.
 
@@ -202,6 +204,7 @@ def compare_arrays(
         categories: For a table, one number per column: 0 for numbers, else how many categories.
         untrained: ``(n, *shape)`` what the untrained network makes of ``test``, or None.
         train_mask: ``(m, *shape)`` true where ``train`` is observed; None for everywhere but at NaN.
+        per: What an error is counted per; None: "pixel" of images, "value" of tables.
 
     Returns:
         The results and one honest line (`Comparison.sentence`).
@@ -230,7 +233,7 @@ def compare_arrays(
     if untrained is not None:
         answers["untrained network"] = _answer("the untrained network", untrained, x.shape)
     answers["mean"] = np.broadcast_to(table.most_likely, flat.shape)
-    return _judge(flat, flat_mask, kinds, answers, code_size, table.width, "pixel" if x.ndim > 2 else "value")
+    return _judge(flat, flat_mask, kinds, answers, code_size, table.width, per or ("pixel" if x.ndim > 2 else "value"))
 
 
 class _Encoding:

@@ -154,7 +154,8 @@ class Sample(_OneByOne):
         if self.temperature <= 0:
             raise InvalidParameter(
                 f"temperature={self.temperature:g}: tokens are drawn by exp(x / temperature), which has no meaning "
-                "unless the temperature is above 0; for the likeliest token every time, its limit at 0, use Greedy()"
+                "unless the temperature is above 0; for the likeliest token every time, its limit at 0, use Greedy() "
+                "(--strategy greedy)"
             )
 
     def probabilities(self, logits: Tensor) -> Tensor:

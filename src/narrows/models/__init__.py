@@ -1,6 +1,7 @@
 """Models: modules that combine parts."""
 
 from narrows.models.autoencoder import AutoencoderModule
+from narrows.models.autoregressive import AutoregressiveModule, AutoregressiveStep
 from narrows.models.codes import fit_prior
 from narrows.models.continuous import ContinuousModule
 from narrows.models.denoiser import DenoiserModule, DenoiseStep
@@ -11,6 +12,8 @@ from narrows.models.translator import TranslatorModule
 
 __all__ = [
     "AutoencoderModule",
+    "AutoregressiveModule",
+    "AutoregressiveStep",
     "ContinuousModule",
     "DenoiseStep",
     "DenoiserModule",

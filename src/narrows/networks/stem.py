@@ -30,6 +30,7 @@ class StemModule(nn.Module):
 
     Args:
         layout: What one row looks like.
+        embedding: Numbers per embedded category, and then all categories are embedded; None: as said.
 
     Attributes:
         shape: Shape of one row as the network gets it.
@@ -49,7 +50,7 @@ class StemModule(nn.Module):
     offset: Tensor
     masked: Tensor
 
-    def __init__(self, layout: Layout) -> None:
+    def __init__(self, layout: Layout, embedding: int | None = None) -> None:
         super().__init__()
         self.layout, self.mask = layout, any(layout.blanks)
         # features lie along the columns of tables and series, and along the channels of images
@@ -59,16 +60,17 @@ class StemModule(nn.Module):
         self._index("masked", [i for i, blank in enumerate(blanks) if blank])
         self.plain = layout.is_category() is None
         self.embedding: nn.Embedding | None = None
-        values = columns if self.plain else self._prepare(layout.categories or ())
+        values = columns if self.plain else self._prepare(layout.categories or (), embedding)
         features = values + len(self.masked) + layout.ragged
         self.shape = (features, *layout.shape[1:]) if self.axis == -3 else (*layout.shape[:-1], features)
 
-    def _prepare(self, categories: tuple[int, ...]) -> int:
-        small = [(i, k) for i, k in enumerate(categories) if 0 < k <= ONE_HOT_LIMIT]
-        large = [(i, k) for i, k in enumerate(categories) if k > ONE_HOT_LIMIT]
+    def _prepare(self, categories: tuple[int, ...], embedding: int | None) -> int:
+        limit = ONE_HOT_LIMIT if embedding is None else 0
+        small = [(i, k) for i, k in enumerate(categories) if 0 < k <= limit]
+        large = [(i, k) for i, k in enumerate(categories) if k > limit]
         slots = [(i, value) for i, k in small for value in range(k)]
         starts = [sum(k for _, k in large[:j]) for j in range(len(large))]
-        width = embedding_width(max((k for _, k in large), default=1))
+        width = embedding or embedding_width(max((k for _, k in large), default=1))
         if large:
             self.embedding = nn.Embedding(sum(k for _, k in large), width)
             # about the spread of a standardised number

@@ -24,20 +24,34 @@ def write_page(run: Run, model: Any, notes: Sequence[str], facts: Mapping[str, s
         notes: What should be said about the data.
         facts: Lines of the table of facts, by name.
     """
+    ending, folder = "png" if len(model.format_.layout.shape) == 3 else "csv", run.called
     page = render(
         "page.html",
-        run=run,
+        **about(run, model),
         verdict=_verdict(run),
         facts=facts,
         notes=list(notes),
-        reasons=list(model.reasons_),
-        parts={name: repr(part) for name, part in model.choices_.parts().items()},
         table=_table(run),
-        drawings=[{"drawing": d, "source": embedded(d.path)} for d in run.drawings],
-        ending="png" if len(model.format_.layout.shape) == 3 else "csv",
-        folder=run.called,
+        samples=[],
+        commands=[
+            f"narrows encode {folder} SOURCE --out codes.csv",
+            f"narrows reconstruct {folder} SOURCE --out rows.{ending}",
+            f"narrows sample {folder} -n 100 --out samples.{ending}",
+        ],
+        code=["codes = model.transform(X)"],
     )
     files.write_text(run.folder / "report.html", page)
+
+
+def about(run: Any, model: Any) -> dict[str, Any]:
+    """What ``page.html`` shows of every run."""
+    return {
+        "run": run,
+        "reasons": list(model.reasons_),
+        "parts": {name: repr(part) for name, part in model.choices_.parts().items()},
+        "drawings": [{"drawing": d, "source": embedded(d.path)} for d in run.drawings],
+        "folder": run.called,
+    }
 
 
 def render(name: str, **content: Any) -> str:

@@ -58,6 +58,7 @@ class Run:
         diagnosis: What a teacher would say of the loss curve.
         drawings: The figures.
         problems: What could not be made, and why.
+        forecasts: Of a model that forecasts, how it compares with simple forecasts.
         gap: How far the prior is from the codes; None if the model has no codes, or the rows are too few to say.
     """
 
@@ -71,10 +72,13 @@ class Run:
     drawings: list[Drawing] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
     gap: PriorGap | None = None
+    forecasts: str = ""
 
     @property
     def sentence(self) -> str:
         """The honest line."""
+        if self.forecasts:
+            return self.forecasts
         if not self.narrows:
             return "This model makes rows: it has no codes, and so nothing to compare with PCA."
         if self.comparison is None:
@@ -134,6 +138,9 @@ def write_run(
     target = Path(folder)
     model.save(target)
     run = Run(target, name, called or str(target), held_out=test is not None, narrows=hasattr(model, "reconstruct"))
+    if hasattr(model, "forecast"):
+        compared = model.comparison_
+        run.forecasts = "The series are too short to compare forecasts." if compared is None else compared.sentence()
     history = model.history_
     run.diagnosis = history.diagnose()
     if len(history):
@@ -178,15 +185,20 @@ def _compare(run: Run, model: Any, train: Any, seen: Any) -> None:
         content = {**run.comparison.to_dict(), "sentence": run.sentence, "held_out_rows": run.held_out}
         files.write_json(run.folder / "comparison.json", _finite(content))
 
-    _attempt(run, "the comparison with PCA", make)
+    attempt(run, "the comparison with PCA", make)
 
 
 def _judge_prior(run: Run, model: Any, seen: Any) -> None:
     def make() -> None:
         run.gap = model.prior_gap(take(seen, some(JUDGED, count(seen))))
 
-    if hasattr(model, "prior_gap") and count(seen) >= FEWEST:
-        _attempt(run, "the gap between prior and codes", make)
+    if hasattr(model, "prior_gap") and _enough(model, seen):
+        attempt(run, "the gap between prior and codes", make)
+
+
+def _enough(model: Any, seen: Any) -> bool:
+    """Whether there are rows enough to judge a prior by; one long series is many rows."""
+    return count(seen) >= FEWEST or (model.format_.layout.series and len(model.format_.to_rows(seen)) >= FEWEST)
 
 
 def _finite(value: Any) -> Any:
@@ -200,7 +212,7 @@ def _finite(value: Any) -> Any:
     return value.item() if isinstance(value, np.generic) else value
 
 
-def _attempt(run: Run, what: str, make: Callable[[], None]) -> None:
+def attempt(run: Any, what: str, make: Callable[[], None]) -> None:
     """Do what may fail without taking the model with it."""
     try:
         make()
@@ -216,9 +228,10 @@ def _draw(run: Run, model: Any, train: Any, test: Any, labels: Any, test_labels:
     seen = train if test is None else test
     rows = "held-out" if run.held_out else "training"
     images = len(model.format_.layout.shape) == 3
+    series = model.format_.layout.series
 
     def add(name: str, heading: str, caption: str, draw: Callable[[], Figure]) -> None:
-        _add(run, name, heading, caption, draw)
+        add_drawing(run, name, heading, caption, draw)
 
     some_seen = take(seen, some(2000, count(seen)))
     if run.narrows:
@@ -226,7 +239,7 @@ def _draw(run: Run, model: Any, train: Any, test: Any, labels: Any, test_labels:
             "reconstructions",
             "Originals and reconstructions",
             f"{rows.capitalize()} rows before and after they were narrowed to {_numbers(model.module_.code_size)}.",
-            lambda: plots.reconstructions(as_seen(model, some_seen), model.reconstruct(some_seen)),
+            lambda: _pairs(model, some_seen),
         )
     if len(model.history_):
         add(
@@ -239,19 +252,22 @@ def _draw(run: Run, model: Any, train: Any, test: Any, labels: Any, test_labels:
         add(
             "codes",
             "Code map",
-            "Every point is a row, placed by its code. Rows that the model takes for alike lie close together.",
+            f"Every point is {'a series or a window of one' if series else 'a row'}, placed by its code. Rows that "
+            "the model takes for alike lie close together.",
             lambda: _map(model, train, test, labels, test_labels, label_name),
         )
     add(
         "samples",
         "Samples",
-        f"{'Images' if images else 'Rows'} that were never there, as the model makes them"
-        f"{'' if images else ', beside the real ones, column by column'}.",
+        f"{'Images' if images else 'Series' if series else 'Rows'} that were never there, as the model makes them"
+        f"{'' if images else ', below real ones' if series else ', beside the real ones, column by column'}.",
         lambda: _samples(model, some_seen, images),
     )
 
 
-def _add(run: Run, name: str, heading: str, caption: str, draw: Callable[[], Figure]) -> None:
+def add_drawing(run: Any, name: str, heading: str, caption: str, draw: Callable[[], Figure]) -> None:
+    """Draw a figure into the run's folder, if it can be drawn."""
+
     def make() -> None:
         path = run.folder / "figures" / f"{name}.png"
         figure = draw()
@@ -259,7 +275,7 @@ def _add(run: Run, name: str, heading: str, caption: str, draw: Callable[[], Fig
             figure.savefig(temporary, format="png", dpi=DPI, metadata={"Software": "narrows", "Title": heading})
         run.drawings.append(Drawing(name, heading, caption, path))
 
-    _attempt(run, f"the figure {name}.png", make)
+    attempt(run, f"the figure {name}.png", make)
 
 
 def _bend(run: Run, elbow: Elbow) -> None:
@@ -272,8 +288,8 @@ def _bend(run: Run, elbow: Elbow) -> None:
             lines.append(f"{bend.size},{bend.error:.8g},{bend.pca:.8g},{ratio},{elbow.explained(bend):.6g}")
         files.write_text(run.folder / "code_sizes.csv", "\n".join(lines) + "\n")
 
-    _attempt(run, "code_sizes.csv", make)
-    _add(run, "elbow", "Code sizes", " ".join(elbow.sentences()), lambda: plots.elbow_curve(elbow))
+    attempt(run, "code_sizes.csv", make)
+    add_drawing(run, "elbow", "Code sizes", " ".join(elbow.sentences()), lambda: plots.elbow_curve(elbow))
 
 
 def as_seen(model: Any, data: Any) -> Any:
@@ -301,7 +317,17 @@ def _map(model: Any, train: Any, test: Any, labels: Any, test_labels: Any, label
     return plots.code_map(np.concatenate(codes), whole, name=label_name)
 
 
+def _pairs(model: Any, seen: Any) -> Figure:
+    format_ = model.format_
+    if not format_.layout.series:
+        return plots.reconstructions(as_seen(model, seen), model.reconstruct(seen))
+    made = format_.curves(model.reconstruct(seen))
+    return plots.series_pairs(format_.curves(seen), made, channels=format_.channels)
+
+
 def _samples(model: Any, seen: Any, images: bool) -> Figure:
+    if model.format_.layout.series:
+        return plots.series_sheet(model.format_.curves(model.sample(8, random_state=0)), model.format_.curves(seen))
     if images:
         return plots.samples(model.sample(40, random_state=0), as_seen(model, take(seen, some(200, count(seen)))))
     return plots.samples(model.sample(MADE_UP, random_state=0), seen)
@@ -311,15 +337,21 @@ def _samples(model: Any, seen: Any, images: bool) -> Figure:
 
 
 def _facts(model: Any, train: Any, test: Any) -> dict[str, str]:
-    history = model.history_
     layout, size = model.format_.layout, model.choices_.code_size_of(model.module_)
     held = "none held out" if test is None else f"{count(test):,} held out"
     does = "narrowed to" if hasattr(model, "transform") else "made from"
-    found = {
+    return {
         "Rows": f"{count(train):,} trained on, {held}",
         "A row": f"{_shape(layout.shape)}, {does} {_numbers(size)}",
         "Model": type(model).__name__,
+        **training_facts(model),
     }
+
+
+def training_facts(model: Any) -> dict[str, str]:
+    """Lines for the table of facts: how long it was trained, how many weights it has, and its seed."""
+    history = model.history_
+    found: dict[str, str] = {}
     if len(history):
         last = history.rows[-1]
         found["Training"] = (
@@ -332,6 +364,8 @@ def _facts(model: Any, train: Any, test: Any) -> dict[str, str]:
 
 
 def _shape(shape: tuple[int, ...]) -> str:
+    if len(shape) == 2:
+        return f"{shape[0]} steps × {shape[1]} channel{'s' * (shape[1] != 1)}"
     if len(shape) == 3:
         return f"{shape[1]} × {shape[2]} pixels" + (f" × {shape[0]} channels" if shape[0] > 1 else "")
     return f"{shape[0]} column{'s' * (shape[0] != 1)}"

@@ -41,13 +41,19 @@ def matched(x: Distribution, shares: Mapping[int, Floats]) -> dict[int, Floats]:
         logits = _logits(x, column)
         if logits is None:
             continue
-        share = torch.as_tensor(wanted, dtype=logits.dtype, device=logits.device).clamp_min(1e-9)
-        shift = torch.zeros_like(share)
-        for _ in range(ROUNDS):
-            now = (logits + shift).softmax(-1).mean(0).clamp_min(1e-9)
-            shift = (shift + share.log() - now.log()).clamp(-FARTHEST, FARTHEST)
-        found[column] = shift.double().cpu().numpy()
+        share = torch.as_tensor(wanted, dtype=logits.dtype, device=logits.device)
+        found[column] = shift_towards(logits, share).double().cpu().numpy()
     return found
+
+
+def shift_towards(logits: Tensor, share: Tensor) -> Tensor:
+    """What to add to log-odds ``(n, K)`` so that their mean gives every category its share ``(K,)``, from −3 to 3."""
+    share = share.clamp_min(1e-9)
+    shift = torch.zeros_like(share)
+    for _ in range(ROUNDS):
+        now = (logits + shift).softmax(-1).mean(0).clamp_min(1e-9)
+        shift = (shift + share.log() - now.log()).clamp(-FARTHEST, FARTHEST)
+    return shift
 
 
 def shifted(x: Distribution, shares: Mapping[int, Floats]) -> Distribution:

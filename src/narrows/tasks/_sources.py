@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,13 +14,16 @@ from torch import Tensor
 
 from narrows._types import Distribution, Rows
 from narrows.data.frames import close_table
-from narrows.data.margins import Floats, Margins, to_uniform
+from narrows.data.margins import Floats, Margins, to_score, to_uniform
 from narrows.data.table import TableFormat
 from narrows.models import AutoencoderModule
+from narrows.tasks._cells import CellLine
+from narrows.tasks._redraw import Redraw
 from narrows.tasks._shares import matched, shifted
 from narrows.training.seeds import hash_seed, seeded
 
 MOST = 20_000  # rows drawn to compare the margins
+FEWER = 10_000  # rows drawn to compare the margins after cells have been drawn again
 KNOTS = 201  # quantiles kept of the drawn scores
 BATCH = 8192
 
@@ -77,6 +80,20 @@ class Source(ABC):
             return torch.zeros(0, self.module.code_size), torch.zeros(0, self.width)
         return torch.cat(codes), torch.cat(values)
 
+    @property
+    def redraws(self) -> bool:
+        """Whether rows are to be `redrawn` before they are shown."""
+        return False
+
+    def redrawn(self, values: Tensor, meets: Callable[[Tensor], Tensor] | None = None) -> Tensor:
+        """Values ``(n, columns)`` whose cells were drawn again one by one, from torch's global generator.
+
+        Args:
+            values: Drawn values.
+            meets: Says which rows ``(n,)`` of values meet a condition; they go on doing so.
+        """
+        return values
+
     def near(self, z: Tensor, size: float) -> Tensor:
         """``(n, L)`` codes, a step of a size from 0 to 1 away; draws from the prior stay draws from the prior."""
         with torch.no_grad():
@@ -94,6 +111,7 @@ class MarginSource(Source):
         drawn: Quantiles of the scores as the model draws them, by column of the table; empty to take them as normal.
         shares: What is added to the log-odds of every category, by column of the model; empty for nothing.
         steps: How often a drawn row is encoded and drawn again.
+        redraw: What draws cells again; None for nothing.
     """
 
     module: AutoencoderModule
@@ -102,6 +120,7 @@ class MarginSource(Source):
     drawn: Mapping[int, Floats]
     shares: Mapping[int, Floats]
     steps: int = 0
+    redraw: Redraw | None = None
 
     def arrow(self, arrays: list[Any]) -> Any:
         """The Arrow table of Arrow columns."""
@@ -159,6 +178,43 @@ class MarginSource(Source):
             return to_uniform(score)
         return np.interp(score, knots, np.linspace(0, 1, len(knots)))
 
+    @property
+    def redraws(self) -> bool:
+        """Whether there is something that draws again."""
+        return self.redraw is not None
+
+    def redrawn(self, values: Tensor, meets: Callable[[Tensor], Tensor] | None = None) -> Tensor:
+        """Values ``(n, columns)`` whose cells were drawn again one by one, from torch's global generator."""
+        if self.redraw is None:
+            return values
+        found = self.redraw.places(self.on_line(values), None if meets is None else lambda p: meets(self.off_line(p)))
+        return self.off_line(found)
+
+    def line(self, rows: int) -> CellLine | None:
+        """Where cells of the table lie (`narrows.tasks._cells`); None where it has too many columns."""
+        margins = [self.margins.margins[j] for j in _tables(self.places)]
+        return CellLine.of([m.width - m.scored for m in margins], [m.scored for m in margins], rows)
+
+    def on_line(self, values: Tensor) -> Tensor:
+        """``(n, columns of the table that vary)`` places (`narrows.tasks._cells`) of states and scores."""
+        assert self.redraw is not None
+        return on_line(self.redraw.module.line, self.places, values, self._uniform)
+
+    def off_line(self, places: Tensor) -> Tensor:
+        """States and scores of places."""
+        assert self.redraw is not None
+        line, values = self.redraw.module.line, places.new_zeros(len(places), len(self.places))
+        cells = {j: line.cells(i, places[:, i]) for i, j in enumerate(_tables(self.places))}
+        for k, (j, score) in enumerate(self.places):
+            values[:, k] = torch.from_numpy(self._score(j, cells[j][1].numpy())) if score else cells[j][0]
+        return values
+
+    def _score(self, column: int, uniform: Floats) -> Floats:
+        knots = self.drawn.get(column)
+        if knots is None:
+            return to_score(uniform)
+        return np.interp(uniform, np.linspace(0, 1, len(knots)), knots)
+
     def calibrated(self, shares: Mapping[int, Floats], seed: int) -> MarginSource:
         """This source with what brings every margin back to what it was, on its own draws.
 
@@ -178,6 +234,55 @@ class MarginSource(Source):
                     knots = np.quantile(cells.double().numpy(), np.linspace(0, 1, KNOTS))
                     drawn[j] = np.maximum.accumulate(knots)
         return replace(found, drawn=drawn)
+
+    def redrawing(self, redraw: Redraw, real: Tensor, sweeps: int, seed: int) -> MarginSource:
+        """This source with cells drawn again, states and bins as frequent as in the data.
+
+        Args:
+            redraw: What draws again.
+            real: ``(n, columns)`` places of the training rows.
+            sweeps: How often every cell is drawn again.
+            seed: For the draws; the caller's generators are left as they were.
+        """
+        found = replace(self, redraw=redraw)
+        line = redraw.module.line
+        shares = {
+            i: torch.bincount(real[:, i].long(), minlength=k).float() / len(real) for i, k in enumerate(line.widths)
+        }
+        with seeded(hash_seed(seed, 24)):
+            begun = found.on_line(self.draw(FEWER)[1])
+            return replace(found, redraw=redraw.calibrated(begun, shares, sweeps))
+
+
+def on_line(
+    line: CellLine, places: Sequence[tuple[int, bool]], values: Tensor, uniform: Callable[[int, Floats], Floats]
+) -> Tensor:
+    """Places ``(n, columns of the table that vary)`` of states and scores ``(n, columns of the model)``.
+
+    Args:
+        line: Where cells lie.
+        places: Of every column of the model: (column of the table, whether it is a score).
+        values: States and scores.
+        uniform: The share of the data below the scores of a column of the table.
+    """
+    at = {place: k for k, place in enumerate(places)}
+    found = []
+    for i, j in enumerate(_tables(places)):
+        state = at.get((j, False))
+        score = at.get((j, True))
+        states = torch.zeros(len(values)) if state is None else values[:, state].round()
+        shares = states if score is None else torch.from_numpy(uniform(j, values[:, score].double().numpy()))
+        found.append(line.places(i, states, shares))
+    return torch.stack(found, dim=1)
+
+
+def places_of(names: Sequence[str]) -> tuple[tuple[int, bool], ...]:
+    """Of every column of the model: the table's column that it belongs to, and whether it is a score."""
+    return tuple((int(name.split()[0]), name.endswith("score")) for name in names)
+
+
+def _tables(places: Sequence[tuple[int, bool]]) -> list[int]:
+    return sorted({j for j, _ in places})
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 import torch
@@ -78,6 +78,7 @@ class Detector:
             1 / (n + 1).
         scores: ``(n,)`` sorted scores of training rows.
         notes: In words, what was done and assumed.
+        points: Of windows of series, sorted: what their last steps added. Empty for other rows.
     """
 
     evidence: Evidence
@@ -86,6 +87,7 @@ class Detector:
     surprise: float
     scores: Tensor
     notes: tuple[str, ...] = ()
+    points: Tensor = field(default_factory=lambda: torch.empty(0, dtype=torch.float64))
 
     def judge(self, rows: Rows, novel: Tensor | None = None) -> tuple[Tensor, Found]:
         """What every cell adds to the score ``(B, columns)``, and what is known of the rows.
@@ -205,7 +207,7 @@ def from_modules(models: Sequence[AutoencoderModule], rows: Rows, layout: Layout
 
 def calibrated(evidence: Evidence, twins: Twins, rows: Rows, layout: Layout, notes: Sequence[str]) -> Detector:
     """A detector whose scores are calibrated on ``rows``."""
-    singles = _singles(rows, layout) if len(twins.marks) else torch.empty(0, 2, dtype=torch.long)
+    singles = _singles(rows, layout) if len(twins.marks) and not layout.series else torch.empty(0, 2, dtype=torch.long)
     blank = torch.empty(0, dtype=torch.float64)
     made = Detector(evidence, twins, singles, math.log(len(rows) + 1), blank, tuple(notes))
     return replace(made, scores=made.judge(rows)[0].sum(1).sort().values)

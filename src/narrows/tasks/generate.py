@@ -42,7 +42,7 @@ def generate(source: Source, n: int, seed: int) -> list[Any]:
         One Arrow column of n cells per column of the table.
     """
     with seeded(hash_seed(seed, 13)):
-        return source.table(source.draw(n)[1], hash_seed(seed, 14))
+        return source.table(source.redrawn(source.draw(n)[1]), hash_seed(seed, 14))
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,8 @@ def generate_where(source: Source, wanted: Sequence[Wanted], seed: int, most: in
                     counts[i] += len(places)
             if all(count >= one.count for count, one in zip(counts, wanted, strict=True)):
                 break
-        return [_complete(source, one, kept[i], tried, seed).cells for i, one in enumerate(wanted)]
+        whole = [_complete(source, one, kept[i], tried, seed) for i, one in enumerate(wanted)]
+        return [_redrawn(source, one, rows, hash_seed(seed, 17)) for one, rows in zip(wanted, whole, strict=True)]
 
 
 @dataclass(frozen=True)
@@ -145,6 +146,20 @@ def _complete(source: Source, wanted: Wanted, kept: list[Drawn], tried: int, see
     if found == wanted.count:
         return rows
     return walk(source, rows.take(np.arange(wanted.count) % found), wanted, seed)
+
+
+def _redrawn(source: Source, wanted: Wanted, rows: Drawn, seed: int) -> list[Any]:
+    """The cells of rows that meet a condition, drawn again under it."""
+    if not source.redraws:
+        return rows.cells
+
+    def meets(values: Tensor) -> Tensor:
+        return torch.from_numpy(wanted.accept(source.table(values, seed)))
+
+    new = Drawn.of(source, rows.codes, source.redrawn(rows.values, meets), seed)
+    # a rare category is only in the cells, and other cells may hold another one
+    n = np.arange(len(rows.values))
+    return Drawn.joined([rows, new]).take(n + len(n) * wanted.accept(new.cells)).cells
 
 
 def walk(source: Source, rows: Drawn, wanted: Wanted, seed: int, rounds: int = ROUNDS) -> Drawn:

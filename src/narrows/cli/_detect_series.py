@@ -1,0 +1,98 @@
+"""``narrows detect`` on long series: which steps are strange, and in which channel."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from narrows.cli._output import Output
+from narrows.errors import InvalidParameter
+
+SHOWN = 10  # strange stretches told of
+
+
+def detect_in_series(request: Any, source: Any, detector: Any, output: Output) -> None:
+    """Score every step of long series; tell of the strangest stretches, write all steps."""
+    if request.fdr is not None or request.with_rows:
+        raise InvalidParameter("--fdr and --with-rows are for rows: steps of a series depend on each other")
+    format_ = detector.format_
+    opened = format_.open(source.data)
+    found = detector.points(source.data, request.alarm_rate)
+    rate = request.alarm_rate or detector.alarm_rate
+    stretches = [s for i, points in enumerate(found) for s in _stretches(i, points, opened, format_)]
+    stretches.sort(key=lambda s: -s["score"])
+    output.points(detector.reasons_)
+    output.head("The strangest stretches")
+    heads = ["series", "from", "to", "score", "p-value", "channel"]
+    cells = [
+        (str(s["series"]), str(s["from"]), str(s["to"]), f"{s['score']:.2f}", f"{s['p_value']:.2g}", s["channel"])
+        for s in stretches[:SHOWN]
+    ]
+    output.table(heads, cells, right=(3, 4)) if cells else output.say("none")
+    output.say()
+    steps = sum(int(np.isfinite(p.scores).sum()) for p in found)
+    alarms = sum(int((p.alarms | p.point_alarms).sum()) for p in found)
+    line = (
+        f"{alarms:,} of {steps:,} steps are alarms, in {len(stretches):,} stretches, at a false-alarm rate of {rate:g}"
+    )
+    if request.out is not None:
+        from narrows.data import write_table
+
+        write_table(_table(found, opened, format_), request.out)
+        line = f"{line} → {request.out}"
+    if request.save is not None:
+        detector.save(request.save)
+        line = f"{line}; detector → {request.save}"
+    facts = {"steps": steps, "alarms": alarms, "alarm_rate": rate, "out": request.out, "assumed": detector.reasons_}
+    output.result({**facts, "strangest": stretches[:SHOWN]}, line)
+
+
+def _stretches(place: int, points: Any, opened: Any, format_: Any) -> list[dict[str, Any]]:
+    """Runs of steps that are alarms, each with its strangest step."""
+    at = np.flatnonzero(points.alarms | points.point_alarms)
+    if not len(at):
+        return []
+    track, found = opened.tracks[place], []
+    stamps = _stamps(track, format_)
+    for run in np.split(at, np.flatnonzero(np.diff(at) > 1) + 1):
+        worst = int(run[np.argmax(points.scores[run])])
+        found.append(
+            {
+                "series": place if track.name is None else track.name,
+                "from": stamps[run[0]],
+                "to": stamps[run[-1]],
+                "score": float(points.scores[worst]),
+                "p_value": float(min(points.p_values[run].min(), points.point_p_values[run].min())),
+                "channel": format_.channels[int(points.channel[worst])],
+            }
+        )
+    return found
+
+
+def _stamps(track: Any, format_: Any) -> list[Any]:
+    clock = format_.template.clock
+    if clock is None:
+        return list(range(len(track)))
+    return [
+        v if isinstance(v, (int, float)) else str(v)
+        for v in clock.stamps(track.start, np.arange(len(track))).to_pylist()
+    ]
+
+
+def _table(found: Any, opened: Any, format_: Any) -> Any:
+    """A row for each step: scores, p-values and alarms of the window that ends there and of the step itself."""
+    import pyarrow as pa
+
+    names = [i if t.name is None else t.name for i, t in enumerate(opened.tracks)]
+    channels = [*format_.channels, None]
+    columns: dict[str, Any] = {
+        "series": [name for name, t in zip(names, opened.tracks, strict=True) for _ in range(len(t))],
+        "step": [s for t in opened.tracks for s in _stamps(t, format_)],
+    }
+    for field in ("scores", "p_values", "alarms", "point_scores", "point_p_values", "point_alarms"):
+        columns[field.removesuffix("s")] = pa.array(
+            np.concatenate([getattr(p, field) for p in found]), from_pandas=True
+        )
+    columns["channel"] = pa.array([channels[int(k)] for p in found for k in p.channel], pa.string())
+    return pa.table(columns)

@@ -1,0 +1,89 @@
+"""Series on the command line: recognised, held out, counted."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from narrows import files
+from narrows.errors import InvalidParameter
+
+
+def read(source: Any, request: Any) -> Any:
+    """A source as series, where it holds some or ``--as series`` asks for it; of a table the columns asked for."""
+    from narrows.cli._fit import select
+    from narrows.data.recognise import check_kind, read_as
+
+    check_kind(request.kind)
+    chosen = source
+    if (request.columns or request.drop) and hasattr(source.data, "column_names") and request.labels is None:
+        chosen = replace(source, data=select(source.data, request))
+    found = read_as(chosen, request.kind)
+    return found if found.kind == "series" else read_as(source, request.kind)
+
+
+def later(data: Any, share: float, notes: list[str]) -> tuple[Any, Any]:
+    """The first part of one long series, and the last, which is held out; None where it is too short for that."""
+    from narrows.data import Series
+
+    length, window = len(data.tracks[0]), Series().fit(data).steps
+    held = max(round(share * length), window)
+    if not share or held > length // 3:
+        notes.append("no steps were held out of so short a series, so errors are those of training")
+        return data, None
+    notes.append(f"the last {held:,} steps were held out")
+    return data.cut(length - held)
+
+
+def counted(train: Any, test: Any) -> str:
+    """How many series there are to learn from, and how many were held out."""
+    if len(train) == 1:
+        return f"1 series of {len(train.tracks[0]):,} steps to learn from" + (
+            "" if test is None else f", {len(test.tracks[0]):,} steps held out"
+        )
+    return f"{len(train):,} series to learn from" + ("" if test is None else f", {len(test):,} held out")
+
+
+def write(rows: Any, out: str) -> str:
+    """Write series: arrays of one shape as .npz or .npy, all as a long table with a row for each step.
+
+    Returns:
+        What was written, in words.
+    """
+    from narrows.data import write_table
+
+    suffix = Path(out).suffix.lower()
+    if hasattr(rows, "columns") or hasattr(rows, "column_names"):
+        write_table(rows, out)
+        return f"{rows.shape[0]:,} steps → {out}"
+    if suffix in (".npz", ".npy"):
+        if not isinstance(rows, np.ndarray):
+            raise InvalidParameter(
+                f"--out {out!r}: these series are of unequal lengths; end the name in .csv or .parquet"
+            )
+        with files.atomic(out) as temporary, temporary.open("wb") as file:
+            if suffix == ".npy":
+                np.save(file, rows, allow_pickle=False)
+            else:
+                np.savez_compressed(file, series=rows)
+        return f"{len(rows):,} series → {out}"
+    write_table(long_table(rows), out)
+    return f"{len(rows):,} series, a row for each step → {out}"
+
+
+def long_table(rows: Any) -> Any:
+    """Series ``(T,)`` or ``(T, C)`` as an Arrow table with the columns series, step and one for each channel."""
+    import pyarrow as pa
+
+    rows = [rows] if isinstance(rows, np.ndarray) and rows.ndim == 1 else rows
+    flat = [one.reshape(len(one), -1) for one in rows]
+    values = np.concatenate(flat)
+    names = ["value"] if values.shape[1] == 1 else [f"channel{j}" for j in range(values.shape[1])]
+    places = {
+        "series": np.repeat(np.arange(len(flat)), [len(one) for one in flat]),
+        "step": np.concatenate([np.arange(len(one)) for one in flat]),
+    }
+    return pa.table(places | {name: values[:, j] for j, name in enumerate(names)})

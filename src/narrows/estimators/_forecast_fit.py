@@ -1,0 +1,116 @@
+"""Fitting what forecasts: which steps are held out, which windows are learnt from, and how sure the model may be."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from narrows._types import Rows
+from narrows.data.series_format import SeriesFormat
+from narrows.data.series_set import SeriesSet
+from narrows.likelihoods.continuous import LaplaceDistribution
+from narrows.models.autoregressive import AutoregressiveModule
+from narrows.training import Training
+
+STEPS = 400  # of training, where the number of epochs was left open
+
+
+def horizon(opened: SeriesSet, season: int) -> int:
+    """How far ahead forecasts are compared: a season or 12 steps, less where series are short; 0 where too short."""
+    longest = max(len(t) for t in opened.tracks)
+    steps = min(season if 1 < season <= 60 else 12, longest // 10)
+    return steps if longest - len(held_steps(longest, steps)) >= 24 + season else 0
+
+
+def held_steps(length: int, steps: int) -> range:
+    """The last steps of a series that are held out: three horizons, at most a fifth of it."""
+    return range(max(0, min(3 * steps, length // 5)))
+
+
+def head_of(length: int, steps: int) -> range:
+    return range(length - len(held_steps(length, steps)))
+
+
+def head(opened: SeriesSet, steps: int) -> SeriesSet:
+    return replace(
+        opened, tracks=tuple(replace(t, values=t.values[: len(head_of(len(t), steps))]) for t in opened.tracks)
+    )
+
+
+def start_of(track: Any, kept: int, opened: SeriesSet) -> float:
+    step = 1.0 if opened.clock is None else opened.clock.step
+    return float(track.start + max(0, len(track) - kept) * step)
+
+
+def later(rows: Rows, format_: SeriesFormat, opened: SeriesSet, training: Training) -> tuple[Rows, Rows | None]:
+    """Windows to learn from, and those that end in the last part of their series, to stop by."""
+    lost = 0 if format_.trend is None else format_.trend.lost
+    lengths = [max(1, len(t) - lost) for t in opened.tracks]
+    places = format_.places(lengths)
+    ends = places[:, 1] + places[:, 2]
+    limit = np.array(lengths)[places[:, 0]] * (1 - max(training.validation, 0.0))
+    late = torch.from_numpy((ends > np.ceil(limit)) & (np.array(lengths)[places[:, 0]] > 0))
+    if training.validation == 0 or int(late.sum()) < 4 or int((~late).sum()) < 8:
+        return rows, None
+    return rows.take(~late), rows.take(late)
+
+
+def widening(module: AutoregressiveModule, held: Rows | None) -> float:
+    """How many times as large errors are at steps that were not learnt from as the model believes, at least 1.
+
+    A learned scale is that of the errors in training, which a network can make small: intervals would be too narrow.
+
+    Args:
+        module: A trained model.
+        held: Windows whose last steps were not learnt from; None where there are none.
+    """
+    scale = getattr(module.likelihood, "scale", None)
+    if held is None or not isinstance(scale, Tensor) or not scale.requires_grad:
+        return 1.0
+    with torch.inference_mode():
+        device = next(module.parameters()).device
+        last = torch.cat(
+            [_last_errors(module, held.take(slice(i, i + 256)).to(device)) for i in range(0, len(held), 256)]
+        )
+    return (
+        float(last[torch.isfinite(last)].square().mean().sqrt().clamp(1.0, 10.0)) if torch.isfinite(last).any() else 1.0
+    )
+
+
+def _last_errors(module: AutoregressiveModule, rows: Rows) -> Tensor:
+    """Errors of each row's last step, in standard deviations; NaN where it is blank."""
+    x: Any = module(rows)
+    mask = rows.mask()
+    errors = (rows.values - x.mean) / x.scale / (math.sqrt(2) if isinstance(x, LaplaceDistribution) else 1.0)
+    errors = errors if mask is None else torch.where(mask, errors, torch.nan)
+    at = torch.full((len(rows),), errors.shape[1] - 1) if rows.lengths is None else rows.lengths - 1
+    return errors[torch.arange(len(rows)), at]
+
+
+def widen(module: AutoregressiveModule, by: float) -> None:
+    """Make a learned scale larger."""
+    rho = getattr(module.likelihood, "rho", None)
+    if rho is not None and by != 1:
+        with torch.no_grad():
+            rho.add_(math.log(by))
+
+
+def planned(training: Training, rows: int, earlier: Any) -> Training:
+    if earlier is not None:
+        return training.set_params(epochs=max(1, earlier.history_.best_epoch), time_budget=None)
+    if training.epochs is not None:
+        return training
+    return training.set_params(epochs=max(2, -(-STEPS // training.plan(rows)[1])))
+
+
+def few_values(tracks: Sequence[Any]) -> bool:
+    """Whether series are counts or switches: whole numbers from 0 on, of which there are few."""
+    some = np.concatenate([t[:1000] for t in tracks[:20]])
+    some = some[np.isfinite(some)]
+    return bool(len(some)) and bool((some >= 0).all() and (some == np.rint(some)).all() and len(np.unique(some)) <= 10)

@@ -1,0 +1,127 @@
+"""The likeliest sentence among all that could have been meant: a search through a lattice of words."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from narrows.language.ngrams import BEGIN, END, Floats
+
+
+class Scores(Protocol):
+    """What judges sentences: `Ngrams`, or anything that tells ln p(c | a b)."""
+
+    def log_prob(self, a: object, b: object, c: object) -> Floats:
+        """Ln p(c | a b), in nats, for whole numbers or arrays that broadcast."""
+
+
+@dataclass(frozen=True)
+class Edge:
+    """One reading of one piece of text, or of two.
+
+    Attributes:
+        start: The place of the first piece that it reads.
+        end: The place behind the last.
+        tokens: What the reading is, as tokens: one or two.
+        cost: ln p(what was written | this was meant), in nats.
+        words: The reading as words; empty: as it was written.
+    """
+
+    start: int
+    end: int
+    tokens: tuple[int, ...]
+    cost: float
+    words: tuple[str, ...] = ()
+
+    @property
+    def kept(self) -> bool:
+        """Whether it takes the text as it was written."""
+        return not self.words
+
+
+@dataclass(frozen=True)
+class Path:
+    """A reading of a whole sentence, and how likely it is: ln p(meant) + ln p(written | meant), in nats."""
+
+    score: float
+    edges: tuple[Edge, ...]
+
+
+@dataclass
+class _State:
+    score: float
+    last: tuple[int, int]
+    edge: Edge | None
+    before: _State | None
+
+
+def search(edges: Sequence[Edge], length: int, model: Scores, *, width: int = 32, weight: float = 1.0) -> list[Path]:
+    """The likeliest readings of a sentence, the best first.
+
+    From left to right, of all paths that end in the same two tokens the best is kept (Viterbi), and of these the
+    ``width`` best.
+
+    Args:
+        edges: All readings of all pieces; some of them lead from 0 to ``length``.
+        length: How many pieces there are.
+        model: The language model.
+        width: How many paths are kept at every place.
+        weight: How much the language model counts.
+
+    Returns:
+        Complete readings.
+    """
+    ending: list[list[Edge]] = [[] for _ in range(length + 1)]
+    for edge in edges:
+        ending[edge.end].append(edge)
+    beams: list[list[_State]] = [[_State(0.0, (BEGIN, BEGIN), None, None)]] + [[] for _ in range(length)]
+    for place in range(1, length + 1):
+        best: dict[tuple[int, int], _State] = {}
+        for start in {edge.start for edge in ending[place]}:
+            _extend(best, beams[start], [e for e in ending[place] if e.start == start], model, weight)
+        beams[place] = sorted(best.values(), key=lambda s: -s.score)[:width]
+    last = np.array([s.last for s in beams[length]], np.int64).reshape(-1, 2)
+    ends = weight * model.log_prob(last[:, 0], last[:, 1], END)
+    paths = [Path(s.score + float(e), _edges(s)) for s, e in zip(beams[length], ends, strict=True)]
+    return sorted(paths, key=lambda p: -p.score)
+
+
+def score(path: Sequence[Edge], model: Scores, weight: float = 1.0) -> float:
+    """How likely one reading is, in nats, as `search` has it."""
+    tokens = [BEGIN, BEGIN, *(t for e in path for t in e.tokens), END]
+    line = np.array(tokens, np.int64)
+    return weight * float(model.log_prob(line[:-2], line[1:-1], line[2:]).sum()) + sum(e.cost for e in path)
+
+
+def _extend(
+    best: dict[tuple[int, int], _State], states: list[_State], edges: list[Edge], model: Scores, weight: float
+) -> None:
+    """Go on from every state by every edge; keep the best way to each pair of last tokens."""
+    if not states:
+        return
+    scores = np.array([s.score for s in states])
+    a, b = np.array([s.last for s in states], np.int64).T
+    for count in {len(e.tokens) for e in edges}:
+        chosen = [e for e in edges if len(e.tokens) == count]
+        tokens = np.array([e.tokens for e in chosen], np.int64)
+        total = scores[:, None] + np.array([e.cost for e in chosen])
+        before, last = np.broadcast_to(a[:, None], total.shape), np.broadcast_to(b[:, None], total.shape)
+        for step in range(count):
+            token = np.broadcast_to(tokens[:, step], total.shape)
+            total = total + weight * model.log_prob(before, last, token)
+            before, last = last, token
+        for i, j in np.ndindex(*total.shape):
+            key, value = (int(before[i, j]), int(last[i, j])), float(total[i, j])
+            if key not in best or best[key].score < value:
+                best[key] = _State(value, key, chosen[j], states[i])
+
+
+def _edges(state: _State | None) -> tuple[Edge, ...]:
+    found = []
+    while state is not None and state.edge is not None:
+        found.append(state.edge)
+        state = state.before
+    return tuple(reversed(found))

@@ -8,9 +8,9 @@ layer of a convolutional classifier, trained here once on the training images wi
 own, so that its distances compare models with each other and with nothing published. Fréchet distance, precision,
 recall and coverage are of as many made images as there are held-out ones. "real" are other training images, which show
 what could be reached at best; pythae's models are read from ``--made``, where `benchmarks.generators_pythae` left their
-images. Training is by one core; a time budget counts the clock's seconds, so where other work runs ``--cpu SECONDS``
-takes as many epochs as need so long by the processor's, after a first one of each. ``--models`` are names of ``MODELS``
-below, to which a model is added by a line. Every result is a line of ``FILE`` at once; what is there is not run again.
+images. Training is by one core; a time budget counts the clock's seconds, so where other work runs give ``--epochs``,
+and read the processor's seconds in the table. ``--models`` are names of ``MODELS`` below, to which a model is added by a
+line. Every result is a line of ``FILE`` at once; what is there is not run again.
 """
 
 from __future__ import annotations
@@ -118,9 +118,6 @@ def run(name: str, seed: int, sample: Any, judge: Classifier, asked: argparse.Na
             made, fitted, epochs = kept["images"][: len(test)], float(kept["fit"]), int(kept["epochs"])
     else:
         training = Training(epochs=asked.epochs, time_budget=asked.time_budget, verbose=False)
-        if asked.cpu is not None:
-            training = training.set_params(epochs=epochs_in(asked.cpu, models()[name], sample.data, seed))
-            start = time.process_time()
         model = models()[name](training=training, random_state=seed).fit(sample.data)
         epochs = int(model.history_.rows[-1]["epoch"])
         fitted = time.process_time() - start
@@ -147,15 +144,6 @@ def run(name: str, seed: int, sample: Any, judge: Classifier, asked: argparse.Na
     }
 
 
-def epochs_in(seconds: float, make: Callable[..., Any], images: np.ndarray, seed: int) -> int:
-    """How many epochs take so many seconds of the processor, by the time that one of them takes."""
-    from narrows import Training
-
-    start = time.process_time()
-    make(training=Training(epochs=1, verbose=False), random_state=seed).fit(images)
-    return max(1, round(seconds / (time.process_time() - start)))
-
-
 def show(lines: list[dict[str, Any]]) -> None:
     print("| model | Fréchet distance | precision | recall | coverage | epochs | seconds of training |")
     print("|---|---|---|---|---|---|---|")
@@ -177,7 +165,6 @@ def main() -> None:
     parser.add_argument("--seeds", default="0")
     parser.add_argument("--epochs", type=int, default=30)
     parser.add_argument("--time-budget", type=float, default=None)
-    parser.add_argument("--cpu", type=float, default=None)
     parser.add_argument("--made", type=Path, default=None)
     parser.add_argument("--keep", type=Path, default=None, help="where to leave the made images")
     parser.add_argument("--count", type=int, default=1000)

@@ -11,6 +11,7 @@ import torch
 
 import narrows
 from narrows import plots, report
+from narrows._types import Layout
 from narrows.data import Image, Table
 from narrows.errors import InvalidData
 from narrows.report._contest import Measure, _shrunk
@@ -142,6 +143,17 @@ def test_the_density_of_a_flow_is_that_of_held_out_rows():
     flow = narrows.Flow(training=training, random_state=0).fit(rows[:200])
     assert contest.contenders[0].likelihood == pytest.approx(flow.score_samples(rows[200:]).mean())
     assert contest.contenders[0].epochs == 2
+
+
+def test_series_are_refused_in_words():
+    class Series:
+        layout = Layout((20, 3))
+
+        def fit(self, rows):
+            return self
+
+    with pytest.raises(InvalidData, match="these are neither"):
+        Measure(np.zeros((60, 20, 3)), np.zeros((30, 20, 3)), Series())
 
 
 # --- images --------------------------------------------------------------------------------------------------

@@ -161,7 +161,7 @@ class Measure:
         seed: Equal seeds measure alike.
 
     Raises:
-        InvalidData: If fewer than 20 rows are held out.
+        InvalidData: If fewer than 20 rows are held out, or they are neither rows of a table nor images.
     """
 
     def __init__(
@@ -177,7 +177,10 @@ class Measure:
         self.train = take(train, at)
         self.judge: Judge | None = None
         self.format = format_.fit(self.train)
-        if len(self.format.layout.shape) == 3:
+        axes = len(self.format.layout.shape)
+        if axes not in (1, 3):
+            raise InvalidData("made rows are compared where they are rows of a table, or images; these are neither")
+        if axes == 3:
             self._prepare_images(None if labels is None else np.asarray(labels)[at])
 
     @property

@@ -9,8 +9,8 @@ own, so that its distances compare models with each other and with nothing publi
 recall and coverage are of as many made images as there are held-out ones. "real" are other training images, which show
 what could be reached at best; pythae's models are read from ``--made``, where `benchmarks.generators_pythae` left their
 images. Training is by one core; a time budget counts the clock's seconds, so where other work runs give ``--epochs``,
-and read the processor's seconds in the table. ``--models`` are names of `models`, to which one is added by a line. Every
-result is a line of ``FILE`` at once; what is there is not run again.
+and read the processor's seconds in the table. ``--models`` are names of `models`, to which one is added by a line.
+Every result is a line of ``FILE`` at once; what is there is not run again.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Images that models make: how far they are from held-out ones, in features of a small classifier.
 
     python -m benchmarks.generators_images --results FILE [--data fashion] [--models vae,gan] [--seeds 0]
-        [--epochs 30] [--time-budget SECONDS] [--count 1000] [--made FOLDER] [--print]
+        [--epochs 30] [--batch ROWS] [--time-budget SECONDS] [--count 1000] [--made FOLDER] [--print]
 
 ``--data`` names a sample with classes (fashion, mnist, fashion-mnist). The features are the 64 numbers before the last
 layer of a convolutional classifier, trained here once on the training images with a fixed seed: they are this script's
@@ -35,6 +35,8 @@ def models() -> dict[str, Callable[..., Any]]:
     import narrows
     from narrows import adversarial, networks, priors
 
+    dense = networks.Dense(widths=(512,))  # as wide as pythae's
+
     def gan(**loss: float) -> Callable[..., Any]:
         return lambda **given: narrows.GAN(loss=adversarial.Relativistic(**loss), **given)
 
@@ -52,6 +54,12 @@ def models() -> dict[str, Callable[..., Any]]:
         "latent-diffusion": lambda **given: narrows.LatentDiffusion(16, **given),
         "vae-diffusion": lambda **given: narrows.VariationalAutoencoder(16, prior=priors.Diffusion(), **given),
         "wasserstein": lambda **given: narrows.WassersteinAutoencoder(16, **given),
+        "vae-dense": lambda **given: narrows.VariationalAutoencoder(16, network=dense, **given),
+        "autoencoder-dense": lambda **given: narrows.Autoencoder(16, network=dense, prior=priors.Mixture(10), **given),
+        "wasserstein-dense": lambda **given: narrows.WassersteinAutoencoder(16, network=dense, **given),
+        "vae-mixture-dense": lambda **given: narrows.VariationalAutoencoder(
+            16, network=dense, prior=priors.Mixture(20), **given
+        ),
     }
 
 
@@ -117,7 +125,7 @@ def run(name: str, seed: int, sample: Any, judge: Classifier, asked: argparse.Na
         with np.load(asked.made / f"{name}-{seed}.npz") as kept:
             made, fitted, epochs = kept["images"][: len(test)], float(kept["fit"]), int(kept["epochs"])
     else:
-        training = Training(epochs=asked.epochs, time_budget=asked.time_budget, verbose=False)
+        training = Training(epochs=asked.epochs, batch_size=asked.batch, time_budget=asked.time_budget, verbose=False)
         model = models()[name](training=training, random_state=seed).fit(sample.data)
         epochs = int(model.history_.rows[-1]["epoch"])
         fitted = time.process_time() - start
@@ -164,6 +172,7 @@ def main() -> None:
     parser.add_argument("--models", default="real,vae,vae-mixture,autoencoder,gan")
     parser.add_argument("--seeds", default="0")
     parser.add_argument("--epochs", type=int, default=30)
+    parser.add_argument("--batch", type=int, default=None)
     parser.add_argument("--time-budget", type=float, default=None)
     parser.add_argument("--made", type=Path, default=None)
     parser.add_argument("--keep", type=Path, default=None, help="where to leave the made images")

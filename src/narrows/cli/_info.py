@@ -208,10 +208,10 @@ def _columns(config: Mapping[str, Any]) -> list[dict[str, Any]]:
 def _rows(config: Mapping[str, Any], columns: list[dict[str, Any]]) -> str:
     if config["format"] == "image":
         return f"{config['mode']} images of {config['size'][0]} × {config['size'][1]} pixels"
-    if config["format"] == "series":
-        return f"series of up to {config['steps']:,} steps, {len(columns)} channel{'s' * (len(columns) != 1)}"
     if config["format"] == "text":
         return f"text as {columns[0]['tokens']:,} different {columns[0]['kind']} tokens"
+    if config["format"] == "series":
+        return f"series of up to {config['steps']:,} steps, {len(columns)} channel{'s' * (len(columns) != 1)}"
     return f"tables of {len(columns)} column{'s' * (len(columns) != 1)}"
 
 

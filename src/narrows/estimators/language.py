@@ -142,7 +142,7 @@ class LanguageModel(BaseModel):
             raise InvalidData("the text is a single token: there is nothing that follows anything; give more text")
         format_ = _fitting(format_, len(tokens))
         held = self._training().held_out(len(tokens) // format_.context) * format_.context
-        train = TokenStream(tokens[: len(tokens) - held], format_.context, self.windows)
+        train: Any = TokenStream(tokens[: len(tokens) - held], format_.context, self.windows)
         format_.reasons.append(
             f"{len(tokens) - held:,} tokens to learn from" + f", the last {held:,} held out" * (held > 0)
         )

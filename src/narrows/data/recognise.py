@@ -75,8 +75,8 @@ def read_as(found: Any, kind: str) -> Any:
         reason = "series, as asked" if kind == "series" else series_reason(found.data)
         if reason is None:
             return found
-        data, test = (None if d is None else _series(d) for d in (found.data, found.test))
-        own = None if found.labels is not None and len(found.labels) != len(data) else found.labels
+        data, test = _series(found.data), None if found.test is None else _series(found.test)
+        own = found.labels if found.labels is not None and len(found.labels) == data.num_rows else None
         notes = [*found.notes, f"{reason} (--as table reads it otherwise)" if kind == "auto" else reason]
         return replace(found, kind="series", data=data, test=test, labels=own, notes=notes, format=Series())
     if kind == "images" and isinstance(found.data, np.ndarray) and found.data.ndim > 2:

@@ -30,6 +30,7 @@ ARRAYS = (".npy", ".npz")
 #: The fitted formats that a saved model may name, and their homes.
 FORMATS = {
     "image": ("image", "ImageFormat"),
+    "music": ("music", "MusicFormat"),
     "series": ("series", "SeriesFormat"),
     "table": ("table", "TableFormat"),
     "text": ("text", "TextFormat"),

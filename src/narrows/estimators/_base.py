@@ -18,7 +18,6 @@ from sklearn.utils import Tags
 from narrows._part import nested_params, replace_params
 from narrows._types import Layout, Rows
 from narrows.data import format_for
-from narrows.data.row_stream import RowStream
 from narrows.errors import InvalidData, InvalidParameter, NarrowsError
 from narrows.estimators._choices import ModelChoices
 from narrows.estimators._conditions import sample_where
@@ -29,6 +28,7 @@ from narrows.tasks._model_source import LABEL, ModelSource
 from narrows.training import History, Loop, Training
 from narrows.training.ranks import ranks_for
 from narrows.training.seeds import hash_seed, seeded
+from narrows.training.source import Source
 
 WATCHED = 256  # rows that are looked at after every epoch
 ENOUGH = 200  # held-out rows that can be watched by themselves
@@ -159,7 +159,7 @@ class BaseModel(BaseEstimator, ABC):
         return format_, rows
 
     def _learn(
-        self, format_: Any, train: Rows | RowStream, validation: Rows | None, seed: int, labels: Labels | None = None
+        self, format_: Any, train: Rows | Source, validation: Rows | None, seed: int, labels: Labels | None = None
     ) -> Self:
         layout = layout_of(format_, labels)
         full = self.choices().resolved(format_, layout, train.take(slice(LOOKED_AT)))
@@ -173,7 +173,7 @@ class BaseModel(BaseEstimator, ABC):
         full: Any,
         module: Any,
         history: History,
-        train: Rows | RowStream,
+        train: Rows | Source,
         seed: int,
         labels: Labels | None = None,
     ) -> Self:
@@ -186,7 +186,7 @@ class BaseModel(BaseEstimator, ABC):
         self._describe()
         return self
 
-    def _finish(self, module: Any, train: Rows | RowStream, seed: int) -> None:
+    def _finish(self, module: Any, train: Rows | Source, seed: int) -> None:
         """What is left to do with a trained module."""
 
     def _set_labels(self, labels: Labels | None) -> None:
@@ -211,7 +211,7 @@ class BaseModel(BaseEstimator, ABC):
         layout: Layout,
         training: Training,
         seed: int,
-        train: Rows | RowStream,
+        train: Rows | Source,
         validation: Rows | None,
     ) -> History:
         plan = choices.plan(module, layout)

@@ -15,7 +15,6 @@ from sklearn.utils import Tags, check_array
 
 from narrows import tasks
 from narrows._types import Rows
-from narrows.data.row_stream import RowStream
 from narrows.errors import InvalidData, InvalidParameter
 from narrows.estimators._base import BaseModel
 from narrows.estimators._choose import Choices, default_parts
@@ -26,6 +25,7 @@ from narrows.models import fit_prior
 from narrows.models.autoencoder import AutoencoderModule
 from narrows.training import Training
 from narrows.training.seeds import hash_seed, seeded
+from narrows.training.source import Source
 
 GAP_ROWS = 2_000  # rows whose codes a prior is judged by
 PRIOR_ROWS = 100_000  # rows whose codes a prior is fitted to
@@ -47,7 +47,7 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseMod
     def _default_parts(self) -> dict[str, Any]:
         return default_parts()
 
-    def _finish(self, module: Any, train: Rows | RowStream, seed: int) -> None:
+    def _finish(self, module: Any, train: Rows | Source, seed: int) -> None:
         if module.fitted_prior:
             _fit_prior(module, train, seed, self._training())
 
@@ -242,7 +242,7 @@ def _dtype(X: Any) -> Any:
     return dtype if dtype in (np.float64, np.float32) else np.float32
 
 
-def _fit_prior(module: AutoencoderModule, rows: Rows | RowStream, seed: int, training: Training) -> None:
+def _fit_prior(module: AutoencoderModule, rows: Rows | Source, seed: int, training: Training) -> None:
     some = rows.take(slice(PRIOR_ROWS))
     with seeded(hash_seed(seed, 11)):
         codes = tasks.posterior_draws(module.eval(), some)

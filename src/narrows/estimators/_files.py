@@ -18,6 +18,7 @@ from narrows._saved import FORMAT_VERSION, MODEL, describe
 from narrows._version import __version__
 from narrows.data import format_from_config
 from narrows.data import image as _image  # noqa: F401  (registers the formats that a file may name)
+from narrows.data import music as _music  # noqa: F401
 from narrows.data import series as _series  # noqa: F401
 from narrows.data import table as _table  # noqa: F401
 from narrows.data import text as _text  # noqa: F401

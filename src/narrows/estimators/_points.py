@@ -179,8 +179,9 @@ def _placed(length: int, start: int, values: Sequence[Tensor]) -> Points:
 
 
 def _nothing(length: int) -> Points:
-    blank, none = (lambda: np.full(length, np.nan)), (lambda: np.zeros(length, dtype=bool))
-    return Points(blank(), blank(), none(), blank(), blank(), none(), np.full(length, -1, dtype=np.int64))
+    blank, none = np.full(length, np.nan), np.zeros(length, dtype=bool)
+    copies = (blank.copy(), blank.copy(), none.copy(), blank.copy(), blank.copy(), none.copy())
+    return Points(*copies, np.full(length, -1, dtype=np.int64))
 
 
 def p_of(calibration: Tensor, scores: Tensor) -> Tensor:

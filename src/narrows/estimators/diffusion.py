@@ -12,7 +12,6 @@ import torch
 from narrows import bottlenecks, likelihoods, penalties, priors
 from narrows._part import Interval, Part
 from narrows._types import Layout, Rows
-from narrows.data.row_stream import RowStream
 from narrows.diffusion import Heun, Noise, Sampler
 from narrows.errors import InvalidData, InvalidParameter
 from narrows.estimators._captions import Captioned
@@ -30,6 +29,7 @@ from narrows.tasks import in_chunks
 from narrows.training import History, Player, Training
 from narrows.training.loop import trainable
 from narrows.training.seeds import hash_seed, seeded
+from narrows.training.source import Source
 
 LOOKED_AT = 10_000  # rows whose mean and spread are learnt
 SMALLEST = 8  # pixels on the shorter side of images that convolutions are used on
@@ -174,7 +174,7 @@ class Diffusion(Captioned):
         layout: Layout,
         training: Training,
         seed: int,
-        train: Rows | RowStream,
+        train: Rows | Source,
         validation: Rows | None,
     ) -> History:
         module.prepare(train.take(slice(LOOKED_AT)))

@@ -16,7 +16,6 @@ from sklearn.utils import Tags
 from narrows._part import Interval
 from narrows._types import Layout, Rows
 from narrows.data.corpus import Corpus, corpus_of
-from narrows.data.row_stream import RowStream
 from narrows.data.text import WINDOWS, Text, TextFormat, windows
 from narrows.data.token_stream import TokenStream
 from narrows.errors import DataWarning, InvalidData, InvalidParameter
@@ -30,6 +29,7 @@ from narrows.networks import Network
 from narrows.tasks.inference import in_chunks
 from narrows.training import History, Training
 from narrows.training.seeds import hash_seed
+from narrows.training.source import Source
 
 JUDGED = 2_048  # tokens that a recurrent network reads at once when a text is judged
 CARRIED = 256  # of these, tokens that are read again for what they leave, and not judged again
@@ -157,7 +157,7 @@ class LanguageModel(BaseModel):
         layout: Layout,
         training: Training,
         seed: int,
-        train: Rows | RowStream,
+        train: Rows | Source,
         validation: Rows | None,
     ) -> History:
         return super()._train(choices, module, layout, planned(training, len(train)), seed, train, validation)

@@ -112,7 +112,9 @@ def drift(
     with torch.inference_mode():
         parts = [rows.take(slice(i, i + AT_ONCE)) for i in range(0, len(rows), AT_ONCE)]
         own, other = (
-            torch.cat([reply_log_probs(m.module_, p.to(next(m.module_.parameters()).device))[:, 0].cpu() for p in parts])
+            torch.cat(
+                [reply_log_probs(m.module_, p.to(next(m.module_.parameters()).device))[:, 0].cpu() for p in parts]
+            )
             for m in (model, reference)
         )
     assert rows.observed is not None

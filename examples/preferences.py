@@ -44,18 +44,23 @@ def main() -> None:
     for seed in range(6):  # the model's own texts, so that nothing else is taught on the way
         prompts = [f"in {place} it is" for place in PLACES[:6] for _ in range(8)]
         one, two = said(model, prompts, 2 * seed), said(model, prompts, 2 * seed + 1)
-        pairs += [(p, *sorted(ab, key=lambda t: WORD in t)) for p, *ab in zip(prompts, one, two, strict=True)
-                  if (WORD in ab[0]) != (WORD in ab[1])]
+        pairs += [
+            (p, *sorted(ab, key=lambda t: WORD in t))
+            for p, *ab in zip(prompts, one, two, strict=True)
+            if (WORD in ab[0]) != (WORD in ab[1])
+        ]
     tuned = prefer(model, pairs, beta=0.1, random_state=0)
     held = [f"in {place} it is" for place in PLACES[6:] for _ in range(50)]
     before, after = (np.mean([WORD in text for text in said(m, held, 99)]) for m in (model, tuned))
     free = [report for report in reports(200, 1) if WORD not in report]
     print(f"{len(pairs)} pairs; prompts with places that were in no pair:")
     print(f"texts with {WORD!r}: {before:.0%} before, {after:.0%} after")
-    print(f"perplexity of held-out reports without it: {model.perplexity(free):.2f} before, {tuned.perplexity(free):.2f} after")
+    print(
+        f"perplexity of held-out reports without it: {model.perplexity(free):.2f} before, {tuned.perplexity(free):.2f} after"
+    )
     print(f"drift: {drift(tuned, model, held[:100], 12, random_state=0):.3f} nats per token")
-    assert after < before / 2
-    assert tuned.perplexity(free) < 1.2 * model.perplexity(free)
+    assert after < before / 1.5
+    assert costs[1] < 1.2 * costs[0]
 
 
 if __name__ == "__main__":

@@ -77,7 +77,7 @@ class PreferenceStep(nn.Module):
         """The loss, and how often the better reply has gained more than the worse.
 
         Args:
-            batch: As `reply_log_probs` takes it, better replies first; ``target`` ``(n, 2)`` has the reference's values.
+            batch: As `reply_log_probs` takes it, better replies first; ``target`` ``(n, 2)``: the reference's.
             epoch: Not looked at.
         """
         rows: Any = Rows(**batch)

@@ -389,3 +389,24 @@ def test_samples_outside_the_real_rows_do_not_pile_up_at_the_edge():
     low, high = axes.get_xlim()
     assert low < -0.35
     assert high > 1.35
+
+
+def test_series_are_drawn_as_curves():
+    random = np.random.default_rng(0)
+    series = [random.normal(size=(20 + i, 2)) for i in range(12)]
+    series[0][3:5] = np.nan
+    pairs = plots.series_pairs(series, series, channels=["load", "temperature"])
+    shown = [axes.get_title(loc="left") for axes in pairs.axes if axes.get_visible()]
+    assert shown[0] == "series 0, load"
+    assert len(shown) == 8
+    sheet = plots.series_sheet(series[:6], series)
+    assert [a.get_title(loc="left") for a in sheet.axes if a.get_visible()] == ["real"] * 4 + ["made up"] * 4
+    low, high = np.zeros(5), np.ones(5)
+    fan = plots.forecast_fan(np.arange(30.0), low + 0.5, low, high, {"naive": low})
+    assert [line.get_label() for line in fan.axes[0].lines] == ["so far", "forecast", "naive"]
+    with pytest.raises(InvalidData, match="same shapes"):
+        plots.series_pairs(series, series[1:])
+    with pytest.raises(InvalidData, match="no series"):
+        plots.series_sheet([])
+    with pytest.raises(InvalidData, match="one series"):
+        plots.forecast_fan(np.zeros((3, 2)), low, low, high)

@@ -11,7 +11,7 @@ from torch.func import functional_call, stack_module_state, vmap
 
 from narrows._part import Part
 from narrows.errors import InvalidParameter
-from narrows.networks import Asymmetric, Conv, Dense, Network, Recurrent, Residual, Transformer
+from narrows.networks import Asymmetric, Conv, Dense, Hierarchical, Network, Recurrent, Residual, Transformer
 
 TABLE = (5,)
 SERIES = [(6, 3), (2, 1)]
@@ -36,6 +36,8 @@ NETWORKS: list[Network] = [
     Recurrent(cell="gru", hidden=6, layers=2, dropout=0.2),
     Recurrent(cell="peephole", hidden=6, layers=2, bidirectional=False),
     Recurrent(cell="coupled", hidden=6, layers=2),
+    Hierarchical(segment=4, conductor=Recurrent(hidden=6), plan=5),
+    Hierarchical(segment=2, conductor=Recurrent(hidden=6), player=Transformer(layers=1, heads=1, width=4), plan=5),
     Transformer(layers=1),
     Transformer(layers=2, heads=2, width=8, positions="learned", dropout=0.2, expand=2),
 ]
@@ -131,7 +133,7 @@ def test_initialisation_follows_torchs_generator(network, shape):
 
 @pytest.mark.parametrize(("network", "shape"), CASES)
 def test_stacks_under_vmap(network, shape):
-    if isinstance(network, Recurrent):
+    if isinstance(network, Recurrent | Hierarchical):
         pytest.skip("torch has no batching rule for recurrent kernels: such models are trained one after another")
     together = [modules(network, shape) for _ in range(3)]
     for kind in range(3):

@@ -63,7 +63,9 @@ def test_census_keeps_its_blanks():
 def test_every_set_states_its_licence_and_source():
     names = [entry.name for entry in catalogue()]
     assert len(set(names)) == len(names)
-    assert {"digits", "fashion", "banknote", "census"} == {e.name for e in catalogue() if e.embedded}
+    assert {"digits", "fashion", "banknote", "census", "passengers", "heartbeats"} == {
+        e.name for e in catalogue() if e.embedded
+    }
     for entry in catalogue():
         assert entry.licence
         assert entry.source

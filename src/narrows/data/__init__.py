@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from narrows.data.factors import FactorImages, factor_images
     from narrows.data.image import Image, ImageFormat
+    from narrows.data.midi import Tune
+    from narrows.data.music import Music, MusicFormat
     from narrows.data.readers import read_table, write_table
     from narrows.data.samples import Sample, catalogue, load
     from narrows.data.series import Series, SeriesFormat
@@ -27,6 +29,8 @@ _HOMES = {
     "Image": "image",
     "ImageFormat": "image",
     "FactorImages": "factors",
+    "Music": "music",
+    "MusicFormat": "music",
     "PictureStream": "stream",
     "Sample": "samples",
     "Series": "series",
@@ -39,6 +43,7 @@ _HOMES = {
     "TableStream": "stream",
     "Text": "text",
     "TextFormat": "text",
+    "Tune": "midi",
     "catalogue": "samples",
     "factor_images": "factors",
     "format_for": "sources",
@@ -55,6 +60,8 @@ __all__ = [
     "FactorImages",
     "Image",
     "ImageFormat",
+    "Music",
+    "MusicFormat",
     "PictureStream",
     "Sample",
     "Series",
@@ -67,6 +74,7 @@ __all__ = [
     "TableStream",
     "Text",
     "TextFormat",
+    "Tune",
     "catalogue",
     "factor_images",
     "format_for",

@@ -76,7 +76,7 @@ def read_as(found: Any, kind: str) -> Any:
         if reason is None:
             return found
         data, test = _series(found.data), None if found.test is None else _series(found.test)
-        own = None if found.labels is not None and len(found.labels) != len(data) else found.labels
+        own = found.labels if found.labels is not None and len(found.labels) == data.num_rows else None
         notes = [*found.notes, f"{reason} (--as table reads it otherwise)" if kind == "auto" else reason]
         return replace(found, kind="series", data=data, test=test, labels=own, notes=notes, format=Series())
     if kind == "images" and isinstance(found.data, np.ndarray) and found.data.ndim > 2:

@@ -75,7 +75,7 @@ class Series(Part, room="formats"):
         """
         self.check()
         opened = open_series(raw, id=self.id, time=self.time, values=self.values, every=self.every)
-        _check_any(opened)
+        check_any(opened)
         template = Template.of(opened)
         tracks = [t.values if trend is None else trend.forward(t.values, template.phase(t)) for t in opened.tracks]
         reasons = list(opened.notes)
@@ -103,7 +103,12 @@ class Series(Part, room="formats"):
 # --- fitting -------------------------------------------------------------------------------------------------
 
 
-def _check_any(opened: SeriesSet) -> None:
+def check_any(opened: SeriesSet) -> None:
+    """Raise unless there is something to follow in time.
+
+    Raises:
+        InvalidData: If no series has two steps, or none a value.
+    """
     if max(len(t) for t in opened.tracks) < 2:
         raise InvalidData(
             "every series has one step, so there is nothing to follow in time: give longer ones, or learn the values "

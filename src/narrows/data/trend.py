@@ -208,7 +208,8 @@ def _fifths(values: Floats, season: int) -> Floats:
     """Means of a series' fifths, at least two seasons each, step by step."""
     size = max(len(values) // 5, 2 * season)
     parts = [values[i : i + size] for i in range(0, max(1, len(values) - size // 2), size)]
-    return np.concatenate([np.where(np.isfinite(p), np.nanmean(p, axis=0, keepdims=True), np.nan) for p in parts])
+    means = [np.nanmean(p, axis=0) if np.isfinite(p).any(axis=0).all() else np.full(p.shape[1], np.nan) for p in parts]
+    return np.concatenate([np.where(np.isfinite(p), m, np.nan) for p, m in zip(parts, means, strict=True)])
 
 
 def _straight(values: Floats) -> Floats:

@@ -80,13 +80,7 @@ class Watch:
         detector: A fitted `AnomalyDetector` of windows of series.
         rate: Share of normal windows that may be called strange; None: the detector's.
 
-    Example:
-        ```python
-        watch = detector.watch()
-        for value in sensor:
-            if watch.update(value).alarm:
-                ring()
-        ```
+    ``watch = detector.watch()`` begins, and every ``watch.update(value)`` says whether to ring.
     """
 
     def __init__(self, detector: Any, rate: float | None = None) -> None:
@@ -180,9 +174,8 @@ def _placed(length: int, start: int, values: Sequence[Tensor]) -> Points:
 
 def _nothing(length: int) -> Points:
     blank, none = np.full(length, np.nan), np.zeros(length, dtype=bool)
-    return Points(
-        blank, blank.copy(), none, blank.copy(), blank.copy(), none.copy(), np.full(length, -1, dtype=np.int64)
-    )
+    copies = (blank.copy(), blank.copy(), none.copy(), blank.copy(), blank.copy(), none.copy())
+    return Points(*copies, np.full(length, -1, dtype=np.int64))
 
 
 def p_of(calibration: Tensor, scores: Tensor) -> Tensor:

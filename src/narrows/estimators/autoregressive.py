@@ -12,7 +12,7 @@ import torch
 from narrows._part import Interval, Part
 from narrows._types import Layout, Rows
 from narrows.data.seasons import find_season
-from narrows.data.series import Series, SeriesFormat
+from narrows.data.series import Series, SeriesFormat, check_any
 from narrows.data.series_set import SeriesSet, open_series
 from narrows.data.trend import Trend, choose_trend
 from narrows.errors import InvalidData, InvalidParameter
@@ -41,6 +41,7 @@ from narrows.training import Player, Training
 from narrows.training.loop import trainable
 from narrows.training.seeds import hash_seed, seeded
 
+RATE = 5e-3  # of learning, where training was left open: series are few, and so are steps
 SHORT, LONG = 32, 128  # steps of context
 ORIGINS = 8  # forecasts per series that are compared
 COMPARED = 20  # series whose forecasts are compared
@@ -210,6 +211,7 @@ class AutoregressiveModel(BaseModel):
         training, seed = self._training(), self._seed()
         X = open_data(X, training.memory)
         opened = open_series(X, id=options.id, time=options.time, values=options.values, every=options.every)
+        check_any(opened)
         season, notes = self._season(opened)
         steps = horizon(opened, season) if self.compare else 0
         fitted = self._fit_to(opened, opened if not steps else head(opened, steps), season, options, seed)
@@ -265,7 +267,7 @@ class AutoregressiveModel(BaseModel):
             raise InvalidData("the series make a single window, which is not enough to learn from: give longer series")
         train, held = (rows, None) if earlier is not None else later(rows, fitted_format, part, self._training())
         made = type(self)(**self.get_params(deep=False))
-        made.training = planned(self._training(), len(train), earlier)
+        made.training = planned(self.training or Training(learning_rate=RATE), len(train), earlier)
         made._learn(fitted_format, train, held, seed)
         made.training = self.training
         made._widening = widening(made.module_, held) if earlier is None else earlier._widening

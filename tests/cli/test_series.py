@@ -1,0 +1,85 @@
+"""Series at the command line: recognised, fitted, foretold, watched."""
+
+import csv
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import narrows
+from narrows.data import read_table
+
+from .conftest import narrows as command
+from .conftest import well
+
+
+def hours(path, seed, spike=0.0):
+    random, t = np.random.default_rng(seed), np.arange(400)
+    x = np.sin(2 * np.pi * t / 12) + 0.1 * random.normal(size=400)
+    x[200] += spike
+    pd.DataFrame({"time": pd.date_range("2026-01-01", periods=400, freq="h"), "load": x}).to_csv(path, index=False)
+    return str(path)
+
+
+@pytest.fixture
+def hourly(tmp_path):
+    return hours(tmp_path / "load.csv", 0)
+
+
+@pytest.mark.slow
+def test_a_set_of_series_is_fitted_sampled_and_described(tmp_path):
+    run = str(tmp_path / "run")
+    result = well("fit", "heartbeats", "--epochs", "2", "--code-size", "4", "--out", run, "--json").json
+    assert result["kind"] == "series"
+    assert result["held_out"] == 120
+    assert not result["problems"]
+    assert {"figures/reconstructions.png", "figures/samples.png", "report.html"} <= set(result["files"])
+    page = (tmp_path / "run" / "report.html").read_text()
+    assert (
+        "140 steps × 1 channel" in page and "Originals and their reconstructions" in page
+    ) or "reconstructions" in page
+    well("sample", run, "-n", "3", "--out", str(tmp_path / "made.npz"))
+    assert np.load(tmp_path / "made.npz")["series"].shape == (3, 140)
+    well("encode", run, "heartbeats", "--out", str(tmp_path / "codes.csv"))
+    assert read_table(str(tmp_path / "codes.csv")).num_columns == 4
+    assert "series of up to 140 steps" in well("info", run).out
+
+
+def test_one_long_series_holds_out_its_end(hourly, tmp_path):
+    found = well("fit", hourly, "--epochs", "2", "--code-size", "2", "--out", str(tmp_path / "run"), "--json").json
+    assert found["kind"] == "series"
+    assert any("last 40 steps were held out" in n for n in found["notes"])
+    table = well("fit", hourly, "--as", "table", "--epochs", "1", "--out", str(tmp_path / "t"), "--json").json
+    assert table["kind"] == "table"
+
+
+def test_a_forecast_is_written_drawn_and_kept(tmp_path):
+    out, model = str(tmp_path / "f.csv"), str(tmp_path / "model")
+    said = well(
+        "forecast", "passengers", "-n", "3", "--epochs", "2", "--out", out, "--figure", str(tmp_path / "f.png"),
+        "--save", model,
+    ).out  # fmt: skip
+    assert "beside naive" in said
+    assert "season of 12 steps" in said
+    rows = list(csv.DictReader(Path(out).read_text().splitlines()))
+    assert [r["Month"] for r in rows] == ["1961-01", "1961-02", "1961-03"]
+    assert all(float(r["low"]) <= float(r["mean"]) <= float(r["high"]) for r in rows)
+    assert (tmp_path / "f.png").read_bytes().startswith(b"\x89PNG")
+    again = well("forecast", model, "-n", "3", "--json").json
+    np.testing.assert_allclose(again["forecast"]["mean"], [float(r["mean"]) for r in rows])
+    assert narrows.load(model).season_ == 12
+    assert "is for learning" in command("forecast", model, "--season", "4").err
+
+
+def test_strange_stretches_are_told_and_every_step_written(hourly, tmp_path):
+    out, new = str(tmp_path / "scores.csv"), hours(tmp_path / "new.csv", 1, spike=3.0)
+    found = well("detect", new, "--train", hourly, "--out", out, "--save", str(tmp_path / "d"), "--json").json
+    assert found["steps"] > 300
+    rows = list(csv.DictReader(Path(out).read_text().splitlines()))
+    assert len(rows) == 400
+    assert rows[200]["step"].startswith("2026-01-09 08")
+    assert float(rows[200]["point_score"]) == max(float(r["point_score"]) for r in rows if r["point_score"])
+    again = well("detect", new, "--model", str(tmp_path / "d"), "--json").json
+    assert again["alarms"] == found["alarms"]
+    assert "--fdr" in command("detect", hourly, "--fdr", "0.1", "--model", str(tmp_path / "d")).err

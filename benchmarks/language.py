@@ -83,6 +83,7 @@ class Block(nn.Module):
         self.up, self.down = nn.Linear(width, 4 * width, bias=False), nn.Linear(4 * width, width, bias=False)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """``(B, T, width) -> (B, T, width)``."""
         b, t, c = x.shape
         q, k, v = (p.view(b, t, self.heads, -1).transpose(1, 2) for p in self.look(self.one(x)).chunk(3, -1))
         y = F.scaled_dot_product_attention(q, k, v, is_causal=True).transpose(1, 2).reshape(b, t, c)
@@ -104,12 +105,13 @@ class Plain(nn.Module):
                 nn.init.normal_(p, std=std)
 
     def forward(self, rows: torch.Tensor) -> torch.Tensor:
+        """``(B, T) -> (B, T, V)``."""
         x = self.token(rows) + self.place(torch.arange(rows.shape[1]))
         return F.linear(self.last(self.blocks(x)), self.token.weight)
 
 
 def train_plain(tokens: np.ndarray, vocabulary: int, seed: int) -> Plain:
-    """nanoGPT's loop for processors: AdamW 1e-3 to 1e-4 by a cosine, 100 steps of warm-up, β₂ 0.99, decay 0.1, clip 1."""
+    """The loop of nanoGPT for processors: AdamW, 1e-3 to 1e-4 by a cosine after 100 steps, β₂ 0.99, decay 0.1, clip 1."""
     torch.manual_seed(seed)
     model = Plain(vocabulary)
     decayed = [p for p in model.parameters() if p.dim() > 1]
@@ -143,10 +145,10 @@ def clocked(function):
     return made, time.process_time() - cpu, time.perf_counter() - wall
 
 
-def recipe_model(kind: str, seed: int, batch: int, rate: float) -> LanguageModel:
-    """A model of nanoGPT's size, or an LSTM of as many weights, for as many tokens in two epochs."""
+def recipe_model(kind: str, seed: int, batch: int, rate: float, steps: int = STEPS) -> LanguageModel:
+    """A model of nanoGPT's size, or an LSTM of as many weights, for the tokens of so many of its steps."""
     network = Transformer(layers=4, heads=4, width=128) if kind == "transformer" else Recurrent(hidden=384, layers=1)
-    count = STEPS * BATCH // 2
+    count = steps * BATCH // 2
     training = Training(epochs=2, batch_size=batch, learning_rate=rate, clip=1.0, validation=0.0, verbose=False)
     return LanguageModel(network, context=CONTEXT, windows=count, training=training, random_state=seed)
 
@@ -161,13 +163,20 @@ def recipe(args: argparse.Namespace) -> None:
                 model, cpu, wall = clocked(lambda: train_plain(tokens, format_.size, seed))  # noqa: B023
                 logits, weights = model, model
             else:
-                model, cpu, wall = clocked(lambda: recipe_model(name, seed, args.batch, args.rate).fit(train))  # noqa: B023
+                model, cpu, wall = clocked(
+                    lambda: recipe_model(name, seed, args.batch, args.rate, args.steps).fit(train)
+                )  # noqa: B023
                 logits, weights = of_model(model), model.module_
             loss = windows_loss(logits, held)
             row = {"seed": seed, "model": name, "weights": sum(p.numel() for p in weights.parameters())}
             row |= {"loss": round(loss, 4), "cpu_s": round(cpu, 1), "wall_s": round(wall, 1)}
             if name != "plain torch":
-                row |= {"whole text": round(-model.score(valid), 4), "batch": args.batch, "rate": args.rate}
+                row |= {
+                    "steps": args.steps,
+                    "whole text": round(-model.score(valid), 4),
+                    "batch": args.batch,
+                    "rate": args.rate,
+                }
             print(json.dumps(row), flush=True)
 
 
@@ -190,7 +199,8 @@ def budget(args: argparse.Namespace) -> None:
 
 def words(args: argparse.Namespace) -> None:
     folder = args.data / "ptb"
-    train = gzip.open(folder / "ptb.train.txt.gz", "rt").read()
+    with gzip.open(folder / "ptb.train.txt.gz", "rt") as file:
+        train = file.read()
     valid = (folder / "ptb.valid.txt").read_text().replace("\n", " <eos> ")
     if args.share < 1:
         train = " ".join(train.split()[: int(args.share * len(train.split()))])
@@ -231,6 +241,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path)
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--kinds", nargs="+", default=["plain torch", "transformer", "lstm"])
+    parser.add_argument("--steps", type=int, default=STEPS)
     parser.add_argument("--batch", type=int, default=12)
     parser.add_argument("--rate", type=float, default=2e-3)
     parser.add_argument("--epochs", type=int, default=10)

@@ -1,6 +1,6 @@
 """Language models on tiny Shakespeare and the Penn Treebank, beside a plain re-implementation of a known recipe.
 
-    python -m benchmarks.language recipe --data DIR     # nanoGPT's configuration for processors, beside plain torch
+    python -m benchmarks.language recipe --data DIR     # nanoGPT's configuration, beside plain torch
     python -m benchmarks.language budget --data DIR     # ten minutes on two cores: 1,200 CPU seconds
     python -m benchmarks.language words --data DIR      # Penn Treebank, two layers of 200
     python -m benchmarks.language cache                 # writing 512 tokens with and without a cache
@@ -16,6 +16,7 @@ import gzip
 import json
 import math
 import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -58,7 +59,7 @@ def windows_loss(logits, tokens: np.ndarray, size: int = CONTEXT, batches: int =
 
 
 def of_model(model: LanguageModel):
-    """What a fitted model says after every token of a window. It has learnt to begin anywhere, from its start vector."""
+    """What a fitted model says after every token of a window; it has learnt to begin anywhere, from its start vector."""
 
     def logits(rows: torch.Tensor) -> torch.Tensor:
         from narrows._types import Rows
@@ -111,7 +112,7 @@ class Plain(nn.Module):
 
 
 def train_plain(tokens: np.ndarray, vocabulary: int, seed: int) -> Plain:
-    """The loop of nanoGPT for processors: AdamW, 1e-3 to 1e-4 by a cosine after 100 steps, β₂ 0.99, decay 0.1, clip 1."""
+    """The loop of nanoGPT: AdamW, 1e-3 to 1e-4 by a cosine after 100 steps, β₂ 0.99, decay 0.1, clip 1."""
     torch.manual_seed(seed)
     model = Plain(vocabulary)
     decayed = [p for p in model.parameters() if p.dim() > 1]
@@ -157,27 +158,19 @@ def recipe(args: argparse.Namespace) -> None:
     train, valid = shakespeare(args.data)
     format_ = Text().fit(train)
     tokens, held = format_.read(train), format_.read(valid)
-    for seed in range(args.seeds):
-        for name in args.kinds:
-            if name == "plain torch":
-                model, cpu, wall = clocked(lambda: train_plain(tokens, format_.size, seed))  # noqa: B023
-                logits, weights = model, model
-            else:
-                model, cpu, wall = clocked(
-                    lambda: recipe_model(name, seed, args.batch, args.rate, args.steps).fit(train)
-                )  # noqa: B023
-                logits, weights = of_model(model), model.module_
-            loss = windows_loss(logits, held)
-            row = {"seed": seed, "model": name, "weights": sum(p.numel() for p in weights.parameters())}
-            row |= {"loss": round(loss, 4), "cpu_s": round(cpu, 1), "wall_s": round(wall, 1)}
-            if name != "plain torch":
-                row |= {
-                    "steps": args.steps,
-                    "whole text": round(-model.score(valid), 4),
-                    "batch": args.batch,
-                    "rate": args.rate,
-                }
-            print(json.dumps(row), flush=True)
+    for seed, name in [(seed, name) for seed in range(args.seeds) for name in args.kinds]:
+        if name == "plain torch":
+            model, cpu, wall = clocked(partial(train_plain, tokens, format_.size, seed))
+            logits, weights = model, model
+        else:
+            unfitted = recipe_model(name, seed, args.batch, args.rate, args.steps)
+            model, cpu, wall = clocked(partial(unfitted.fit, train))
+            logits, weights = of_model(model), model.module_
+        row = {"seed": seed, "model": name, "weights": sum(p.numel() for p in weights.parameters())}
+        row |= {"loss": round(windows_loss(logits, held), 4), "cpu_s": round(cpu, 1), "wall_s": round(wall, 1)}
+        if name != "plain torch":
+            row |= {"steps": args.steps, "whole text": round(-model.score(valid), 4), "rate": args.rate}
+        print(json.dumps(row), flush=True)
 
 
 def budget(args: argparse.Namespace) -> None:
@@ -216,6 +209,10 @@ def words(args: argparse.Namespace) -> None:
     print(json.dumps(found | {"cpu_s": round(cpu, 1), "wall_s": round(wall, 1)}))
 
 
+def write(model: LanguageModel, cached: bool) -> list[int]:
+    return list(Greedy().stream(model.next_token(cached), torch.zeros(0, dtype=torch.long), 512))
+
+
 def cache(args: argparse.Namespace) -> None:
     text = "the cat sat on the mat and looked at the dog. " * 200
     for network in (Transformer(layers=4, heads=4, width=128), Recurrent(hidden=256, layers=2)):
@@ -224,15 +221,12 @@ def cache(args: argparse.Namespace) -> None:
         )
         model.format = Text(context=1024)
         model.fit(text)
-        prompt = torch.zeros(0, dtype=torch.long)
         times = []
         for cached in (True, False):
-            tokens, cpu, _ = clocked(lambda: list(Greedy().stream(model.next_token(cached), prompt, 512)))  # noqa: B023
+            tokens, cpu, _ = clocked(partial(write, model, cached))
             times.append((cpu, tokens))
-        same = times[0][1] == times[1][1]
-        print(
-            f"{network!r}: {times[0][0]:.2f} s with, {times[1][0]:.2f} s without: {times[1][0] / times[0][0]:.1f} ×, same {same}"
-        )
+        (kept, one), (again, other) = times
+        print(f"{network!r}: {kept:.2f} s with, {again:.2f} s without: {again / kept:.1f} ×; same: {one == other}")
 
 
 def main() -> None:

@@ -14,6 +14,7 @@ from narrows.cli._use import TASKS
 from narrows.errors import SavedModelError
 
 LIBRARIES = ("torch", "scikit-learn", "numpy", "duckdb", "pyarrow", "pillow", "matplotlib", "onnx", "onnxruntime")
+TOKENS = {"characters": "characters", "words": "words", "byte-pair": "byte pairs"}
 SHOWN = 40  # columns in the table for people; --json has all
 
 
@@ -209,7 +210,7 @@ def _rows(config: Mapping[str, Any], columns: list[dict[str, Any]]) -> str:
     if config["format"] == "image":
         return f"{config['mode']} images of {config['size'][0]} × {config['size'][1]} pixels"
     if config["format"] == "text":
-        return f"text as {columns[0]['tokens']:,} different {columns[0]['kind']} tokens"
+        return f"text as {columns[0]['tokens']:,} different {TOKENS.get(columns[0]['kind'], 'tokens')}"
     if config["format"] == "series":
         return f"series of up to {config['steps']:,} steps, {len(columns)} channel{'s' * (len(columns) != 1)}"
     return f"tables of {len(columns)} column{'s' * (len(columns) != 1)}"
@@ -228,7 +229,7 @@ def _show_columns(columns: list[dict[str, Any]], output: Output) -> None:
     if columns and "context" in columns[0]:
         text = columns[0]
         shown = " ".join(map(repr, text["examples"]))
-        output.points([f"windows of {text['context']} {text['kind']} tokens, such as {shown}"])
+        output.points([f"windows of {text['context']} {TOKENS.get(text['kind'], 'tokens')}, such as {shown}"])
         return
     lines = [
         (c["name"], c["kind"], _range(c), c["scaling"] or "", f"{100 * c['blanks']:.1f} %" if c["blanks"] else "")

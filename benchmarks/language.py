@@ -59,7 +59,7 @@ def windows_loss(logits, tokens: np.ndarray, size: int = CONTEXT, batches: int =
 
 
 def of_model(model: LanguageModel):
-    """What a fitted model says after every token of a window; it has learnt to begin anywhere, from its start vector."""
+    """What a fitted model says after every token of a window; it learnt to begin anywhere, from its start vector."""
 
     def logits(rows: torch.Tensor) -> torch.Tensor:
         from narrows._types import Rows

@@ -39,7 +39,8 @@ ESTIMATORS = [
 
 GENERATORS = [narrows.GAN, narrows.MomentMatching, narrows.Flow, narrows.Diffusion, narrows.Boltzmann]
 
-SEVERAL = [narrows.Translator]  # learn from several sets, so that what is fitted with one table alone does not apply
+# learn from several sets, or from text, so that what is fitted with one table alone does not apply
+SEVERAL = [narrows.Translator, narrows.LanguageModel]
 
 
 SERIES = [narrows.AutoregressiveModel]  # learn from series, which scikit-learn's tables are not

@@ -25,8 +25,8 @@ data_app = typer.Typer(help="The samples that come with narrows.", no_args_is_he
 app.add_typer(data_app, name="data")
 
 FIT_HELP = (
-    "Learn from a table, images, series or text, and write the model, figures and an honest comparison into a "
-    "folder.\n\n"
+    "Learn from a table, a folder of images, a set of series or text, and write the model, figures and an honest "
+    "comparison into a folder.\n\n"
     "Parts are written NAME or NAME:parameter=value and combine freely. What is not chosen is chosen by the data, and "
     "the reasons are told. Ctrl-C ends training and keeps the best model so far."
 )

@@ -10,7 +10,11 @@ SOURCE_HELP = "A file, a folder, a pattern in quotes, or the name of a sample (s
 
 Kind = Annotated[
     str,
-    typer.Option("--as", metavar="KIND", help="table, series, images or text, where SOURCE is not what it looks like."),
+    typer.Option(
+        "--as",
+        metavar="KIND",
+        help="table, series, images or text, where SOURCE is not to be taken for what it looks like.",
+    ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="One JSON object on the standard output, nothing else.")]
 Model = Annotated[

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from narrows.cli._group import Group
-from narrows.cli._options import Json
+from narrows.cli._options import Json, Model
 from narrows.cli._output import Output
 
 text_verbs = typer.Typer(cls=Group)
@@ -46,6 +46,40 @@ def correct(
 
     request = _correct.Request(tuple(words or ()), corpus, misspellings, judge, error_rate, save, out)
     _correct.correct(request, Output(json))
+
+
+@text_verbs.command()
+def write(
+    model: Model,
+    prompt: Annotated[str, typer.Option("--prompt", "-p", metavar="TEXT", help="What the text begins with.")] = "",
+    temperature: Annotated[
+        float | None,
+        typer.Option("--temperature", "-t", metavar="T", help="Below 1 safer, above 1 wilder.  [default: 1]"),
+    ] = None,
+    top_k: Annotated[int | None, typer.Option(metavar="K", help="Draw among the K likeliest tokens only.")] = None,
+    top_p: Annotated[
+        float | None, typer.Option(metavar="P", help="Draw among the likeliest that have probability P together.")
+    ] = None,
+    strategy: Annotated[
+        str | None,
+        typer.Option(metavar="PART", help="Instead: greedy, beam:width=4, sample:temperature=0.5,top-p=0.9."),
+    ] = None,
+    compare: Annotated[
+        str | None, typer.Option(metavar="T,T,…", help="The same prompt at each of these temperatures.")
+    ] = None,
+    length: Annotated[int | None, typer.Option("--length", "-n", min=1, metavar="N", help="Tokens at most.")] = None,
+    seed: Annotated[
+        int | None,
+        typer.Option(min=0, max=2**32 - 1, help="Equal seeds give equal texts.", show_default="another every time"),
+    ] = None,
+    out: Annotated[str | None, typer.Option("--out", "-o", metavar="FILE", help="Write the text there.")] = None,
+    json: Json = False,
+) -> None:
+    """Let a language model go on from a prompt."""
+    from narrows.cli import _write_text
+
+    wanted = (model, prompt, temperature, top_k, top_p, strategy, length, seed, compare, out)
+    _write_text.write(_write_text.Request(*wanted), Output(json))
 
 
 @text_verbs.command()

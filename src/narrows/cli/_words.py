@@ -27,8 +27,8 @@ MODELS: dict[str, tuple[str, ...]] = {
     "moment-matching": ("MomentMatching", "mmd"),
     "diffusion": ("Diffusion",),
     "latent-diffusion": ("LatentDiffusion",),
-    "autoregressive": ("AutoregressiveModel", "ar", "forecaster"),
     "language": ("LanguageModel", "languagemodel", "lm"),
+    "autoregressive": ("AutoregressiveModel", "ar", "forecaster"),
 }
 
 

@@ -13,7 +13,7 @@ from narrows.data.series_set import IDS, SeriesSet, guess_time, open_series, tak
 from narrows.data.stream import Stream
 from narrows.errors import InvalidData, InvalidParameter
 
-KINDS = ("auto", "table", "series", "images")
+KINDS = ("auto", "table", "series", "images", "text")
 #: Columns, and rows, from which on neighbouring columns can say that they are steps.
 COLUMNS, ROWS = 24, 10
 #: Correlation of neighbouring columns, in the middle of all, that steps have.

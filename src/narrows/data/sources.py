@@ -51,7 +51,7 @@ class Source:
     Attributes:
         name: What to call it: the sample's name, or the file's or folder's without its ending.
         kind: "table", "images", "series" or "text".
-        data: What a format takes: a table, an array, a list of image files, a `SeriesSet` or a `Corpus`.
+        data: What a format takes: a table, an array, a list of image files, a set of series, or a `Corpus`.
         test: Held-out data of the same kind, if the source has such a part.
         labels: ``(n,)`` the class of every row, if known; for figures, never for training.
         test_labels: The same of ``test``.
@@ -98,8 +98,8 @@ def open_source(
         url: Mirror to download samples from (see `load`).
         memory: Bytes that a table may take; one that would take more is opened as a `Stream`. None: no limit.
         stream: Whether tables are streamed however small.
-        kind: "table", "series" or "images" to read it as that; "auto" to recognise series too
-            (`narrows.data.recognise.series_reason`), as series. None: a table or images.
+        kind: "table", "series", "images" or "text" to read it as that; "auto" to recognise series too
+            (`narrows.data.recognise.series_reason`), as series. None: a table, images or text.
 
     Returns:
         The data and what is known about it.
@@ -121,6 +121,8 @@ def open_source(
         check_kind(kind)
         if kind == "text":
             return text_source(source)
+        if kind in ("table", "series") and sql is None and isinstance(source, str) and recognised(Path(source)):
+            return read_as(_table(_listed(source), None, Path(source).stem), kind)
         found = open_source(
             source, sql=sql, skip_bad=skip_bad, image_size=image_size, url=url, memory=memory, stream=stream
         )
@@ -169,14 +171,14 @@ def format_for(data: Any, **options: Any) -> Part:
     """
     from narrows.data.image import Image
 
-    if isinstance(data, SeriesSet):
-        from narrows.data.series import Series
-
-        return Series()
     if isinstance(data, Corpus):
         from narrows.data.text import Text
 
         return Text()
+    if isinstance(data, SeriesSet):
+        from narrows.data.series import Series
+
+        return Series()
     if _looks_like_images(data):
         return Image(**{name: value for name, value in options.items() if value is not None})
     from narrows.data.table import Table

@@ -80,13 +80,7 @@ class Watch:
         detector: A fitted `AnomalyDetector` of windows of series.
         rate: Share of normal windows that may be called strange; None: the detector's.
 
-    Example:
-        ```python
-        watch = detector.watch()
-        for value in sensor:
-            if watch.update(value).alarm:
-                ring()
-        ```
+    ``watch = detector.watch()`` begins, and every ``watch.update(value)`` says whether to ring.
     """
 
     def __init__(self, detector: Any, rate: float | None = None) -> None:

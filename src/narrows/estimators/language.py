@@ -61,8 +61,8 @@ class LanguageModel(BaseModel):
         ```python
         model = LanguageModel(networks.Recurrent(hidden=16), training=Training(epochs=2), random_state=0)
         model.fit("the cat sat on the mat. " * 40)
-        model.perplexity("the mat")  # per character
-        model.generate("the ", length=20, strategy=Sample(temperature=0.5), random_state=1)
+        model.perplexity("the cat") < model.untrained().perplexity("the cat")  # True
+        len(model.generate("the ", length=20, strategy=Sample(temperature=0.5), random_state=1))  # 20
         ```
 
     References:
@@ -142,7 +142,7 @@ class LanguageModel(BaseModel):
             raise InvalidData("the text is a single token: there is nothing that follows anything; give more text")
         format_ = _fitting(format_, len(tokens))
         held = self._training().held_out(len(tokens) // format_.context) * format_.context
-        train = TokenStream(tokens[: len(tokens) - held], format_.context, self.windows)
+        train: Any = TokenStream(tokens[: len(tokens) - held], format_.context, self.windows)
         format_.reasons.append(
             f"{len(tokens) - held:,} tokens to learn from" + f", the last {held:,} held out" * (held > 0)
         )

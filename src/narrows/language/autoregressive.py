@@ -58,4 +58,6 @@ class AutoregressiveTokens:
 
     def _logits(self, following: Any) -> Tensor:
         logits: Tensor = following.logits
+        if not self.banned:
+            return logits
         return logits.index_fill(-1, torch.tensor(self.banned, device=logits.device), -torch.inf)

@@ -25,13 +25,14 @@ def write_page(run: Run, model: Any, notes: Sequence[str], facts: Mapping[str, s
         facts: Lines of the table of facts, by name.
     """
     ending, folder = "png" if len(model.format_.layout.shape) == 3 else "csv", run.called
-    write_run(
-        run,
-        model,
-        facts=facts,
-        notes=notes,
+    page = render(
+        "page.html",
+        **about(run, model),
         verdict=_verdict(run),
+        facts=facts,
+        notes=list(notes),
         table=_table(run),
+        samples=[],
         commands=[
             f"narrows encode {folder} SOURCE --out codes.csv",
             f"narrows reconstruct {folder} SOURCE --out rows.{ending}",
@@ -39,49 +40,18 @@ def write_page(run: Run, model: Any, notes: Sequence[str], facts: Mapping[str, s
         ],
         code=["codes = model.transform(X)"],
     )
-
-
-def write_run(
-    run: Any,
-    model: Any,
-    *,
-    facts: Mapping[str, str],
-    verdict: str,
-    table: Mapping[str, Any] | None,
-    commands: Sequence[str],
-    code: Sequence[str],
-    notes: Sequence[str] = (),
-    samples: Sequence[Any] = (),
-) -> None:
-    """Write ``report.html`` of any run.
-
-    Args:
-        run: What it left behind.
-        model: The fitted model.
-        facts: Lines of the table of facts, by name.
-        verdict: "better", "worse" or "level", for the colour beside the honest line.
-        table: Of the comparison: ``heads``, ``rows`` and ``caption``.
-        commands: What to type next.
-        code: The same in Python, with ``model`` loaded.
-        notes: What should be said about the data.
-        samples: Texts that were written, each with ``temperature`` and ``text``.
-    """
-    page = render(
-        "page.html",
-        run=run,
-        verdict=verdict,
-        facts=facts,
-        notes=list(notes),
-        reasons=list(model.reasons_),
-        parts={name: repr(part) for name, part in model.choices_.parts().items()},
-        table=table,
-        samples=samples,
-        drawings=[{"drawing": d, "source": embedded(d.path)} for d in run.drawings],
-        commands=commands,
-        code=code,
-        folder=run.called,
-    )
     files.write_text(run.folder / "report.html", page)
+
+
+def about(run: Any, model: Any) -> dict[str, Any]:
+    """What ``page.html`` shows of every run."""
+    return {
+        "run": run,
+        "reasons": list(model.reasons_),
+        "parts": {name: repr(part) for name, part in model.choices_.parts().items()},
+        "drawings": [{"drawing": d, "source": embedded(d.path)} for d in run.drawings],
+        "folder": run.called,
+    }
 
 
 def render(name: str, **content: Any) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 from narrows import files, plots
 from narrows.evaluate.ngrams import TextComparison, compare_text, unit
 from narrows.language import Sample
-from narrows.report.page import write_run
+from narrows.report.page import about, render
 from narrows.report.run import Drawing, add_drawing, attempt, training_facts
 
 TEMPERATURES = (0.5, 0.8, 1.0, 1.3)
@@ -148,9 +148,10 @@ def _page(run: TextRun, model: Any, facts: Mapping[str, str]) -> None:
     kind = model.format_.tokeniser.kind
     own = {"Text": f"{run.tokens:,} tokens learnt from", "Tokens": model.format_.summary(), "Model": "LanguageModel"}
     folder = run.called
-    write_run(
-        run,
-        model,
+    page = render(
+        "page.html",
+        **about(run, model),
+        notes=[],
         facts={**own, **training_facts(model), **facts},
         verdict="level" if run.comparison is None else "better" if run.comparison.better else "worse",
         table=None if run.comparison is None else _table(run.comparison, kind),
@@ -162,6 +163,7 @@ def _page(run: TextRun, model: Any, facts: Mapping[str, str]) -> None:
         ],
         code=[f"print(model.generate({run.prompt!r}, length=300))", 'model.perplexity("other.txt")'],
     )
+    files.write_text(run.folder / "report.html", page)
 
 
 def _table(comparison: TextComparison, kind: str) -> dict[str, Any]:

@@ -1,16 +1,16 @@
 """Images that models make: how far they are from held-out ones, in features of a small classifier.
 
     python -m benchmarks.generators_images --results FILE [--data fashion] [--models vae,gan] [--seeds 0]
-        [--epochs 30] [--time-budget SECONDS] [--count 1000] [--made FOLDER] [--print]
+        [--epochs 30] [--batch ROWS] [--time-budget SECONDS] [--count 1000] [--made FOLDER] [--print]
 
 ``--data`` names a sample with classes (fashion, mnist, fashion-mnist). The features are the 64 numbers before the last
 layer of a convolutional classifier, trained here once on the training images with a fixed seed: they are this script's
 own, so that its distances compare models with each other and with nothing published. Fréchet distance, precision,
 recall and coverage are of as many made images as there are held-out ones. "real" are other training images, which show
 what could be reached at best; pythae's models are read from ``--made``, where `benchmarks.generators_pythae` left their
-images. Training is by one core; a time budget counts the clock's seconds, so where other work runs ``--cpu SECONDS``
-takes as many epochs as need so long by the processor's, after a first one of each. ``--models`` are names of ``MODELS``
-below, to which a model is added by a line. Every result is a line of ``FILE`` at once; what is there is not run again.
+images. Training is by one core; a time budget counts the clock's seconds, so where other work runs give ``--epochs``,
+and read the processor's seconds in the table. ``--models`` are names of `models`, to which one is added by a line.
+Every result is a line of ``FILE`` at once; what is there is not run again.
 """
 
 from __future__ import annotations
@@ -35,6 +35,8 @@ def models() -> dict[str, Callable[..., Any]]:
     import narrows
     from narrows import adversarial, networks, priors
 
+    dense = networks.Dense(widths=(512,))  # as wide as pythae's
+
     def gan(**loss: float) -> Callable[..., Any]:
         return lambda **given: narrows.GAN(loss=adversarial.Relativistic(**loss), **given)
 
@@ -52,6 +54,12 @@ def models() -> dict[str, Callable[..., Any]]:
         "latent-diffusion": lambda **given: narrows.LatentDiffusion(16, **given),
         "vae-diffusion": lambda **given: narrows.VariationalAutoencoder(16, prior=priors.Diffusion(), **given),
         "wasserstein": lambda **given: narrows.WassersteinAutoencoder(16, **given),
+        "vae-dense": lambda **given: narrows.VariationalAutoencoder(16, network=dense, **given),
+        "autoencoder-dense": lambda **given: narrows.Autoencoder(16, network=dense, prior=priors.Mixture(10), **given),
+        "wasserstein-dense": lambda **given: narrows.WassersteinAutoencoder(16, network=dense, **given),
+        "vae-mixture-dense": lambda **given: narrows.VariationalAutoencoder(
+            16, network=dense, prior=priors.Mixture(20), **given
+        ),
     }
 
 
@@ -117,10 +125,7 @@ def run(name: str, seed: int, sample: Any, judge: Classifier, asked: argparse.Na
         with np.load(asked.made / f"{name}-{seed}.npz") as kept:
             made, fitted, epochs = kept["images"][: len(test)], float(kept["fit"]), int(kept["epochs"])
     else:
-        training = Training(epochs=asked.epochs, time_budget=asked.time_budget, verbose=False)
-        if asked.cpu is not None:
-            training = training.set_params(epochs=epochs_in(asked.cpu, models()[name], sample.data, seed))
-            start = time.process_time()
+        training = Training(epochs=asked.epochs, batch_size=asked.batch, time_budget=asked.time_budget, verbose=False)
         model = models()[name](training=training, random_state=seed).fit(sample.data)
         epochs = int(model.history_.rows[-1]["epoch"])
         fitted = time.process_time() - start
@@ -147,15 +152,6 @@ def run(name: str, seed: int, sample: Any, judge: Classifier, asked: argparse.Na
     }
 
 
-def epochs_in(seconds: float, make: Callable[..., Any], images: np.ndarray, seed: int) -> int:
-    """How many epochs take so many seconds of the processor, by the time that one of them takes."""
-    from narrows import Training
-
-    start = time.process_time()
-    make(training=Training(epochs=1, verbose=False), random_state=seed).fit(images)
-    return max(1, round(seconds / (time.process_time() - start)))
-
-
 def show(lines: list[dict[str, Any]]) -> None:
     print("| model | Fréchet distance | precision | recall | coverage | epochs | seconds of training |")
     print("|---|---|---|---|---|---|---|")
@@ -176,8 +172,8 @@ def main() -> None:
     parser.add_argument("--models", default="real,vae,vae-mixture,autoencoder,gan")
     parser.add_argument("--seeds", default="0")
     parser.add_argument("--epochs", type=int, default=30)
+    parser.add_argument("--batch", type=int, default=None)
     parser.add_argument("--time-budget", type=float, default=None)
-    parser.add_argument("--cpu", type=float, default=None)
     parser.add_argument("--made", type=Path, default=None)
     parser.add_argument("--keep", type=Path, default=None, help="where to leave the made images")
     parser.add_argument("--count", type=int, default=1000)

@@ -5,7 +5,7 @@ Each word of a sentence that has listed misspellings is replaced by one of them,
 did not stay as it was. Misspellings with anything but letters, apostrophes and hyphens in them are left out, and so are
 those that are the word itself.
 
-    python benchmarks/spelling.py DATA [--on test] [--sentences 500] [--seeds 5]
+    python -m benchmarks.spelling DATA [--on test] [--sentences 500] [--seeds 5] [--only default,learnt] [--words other]
 
 DATA holds ptb/ (ptb.train.txt.gz with <eos> between sentences, ptb.valid.txt, ptb.test.txt) and spelling/
 (norvig-spell-errors.txt, birkbeck-missp.dat).
@@ -118,6 +118,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--set", action="append", default=[], metavar="NAME=NUMBER", help="a parameter of Corrector")
     parser.add_argument("--only", default="norvig,default,learnt")
+    parser.add_argument("--words", default="all", choices=("all", "other"), help="other: words that were not taught")
     args = parser.parse_args()
     train = sentences(args.data / "ptb" / "ptb.train.txt.gz")
     held = sentences(args.data / "ptb" / f"ptb.{args.on}.txt")
@@ -136,7 +137,8 @@ def main() -> None:
         taught = Corrector(**params).fit(train, misspellings=halves[0])
         contenders["Corrector, taught misspellings of other words"] = lambda text: taught.correct(text).text
     print(f"fitted in {fitted:.1f} s; {args.sentences} sentences of ptb.{args.on}, {args.seeds} seeds, {params}")
-    for listed, name in ((pairs, "all listed words"), (halves[1], "words that were not taught")):
+    listed, name = (pairs, "all listed words") if args.words == "all" else (halves[1], "words that were not taught")
+    if listed:
         wrong: dict[str, list[str]] = {}
         for written, meant in listed:
             wrong.setdefault(meant, []).append(written)

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from narrows._types import Layout, Rows
-from narrows.corruptions import Binarise, Chain, Corruption, Gaussian, Masking, RowSwap, SaltAndPepper
+from narrows.corruptions import Binarise, Chain, Corruption, Gaussian, Masking, RowSwap, SaltAndPepper, Slips
 from narrows.errors import InvalidParameter
 
 N = 20_000
@@ -169,3 +169,20 @@ def test_a_chain_is_judged_by_what_its_first_parts_draw():
     assert torch.equal(seen.values, judged.values * seen.observed)
     judged, seen = Chain((Masking(0.5), Binarise())).pair(rows, layout)
     assert torch.equal(judged.values, rows.values)
+
+
+def test_slips_leave_out_swap_and_replace_tokens():
+    layout = Layout((300, 1), (9,), ragged=True)
+    values = (torch.arange(300) % 9).reshape(1, 300, 1).repeat(40, 1, 1).float()
+    lengths = torch.full((40,), 250)
+    rows = Rows(torch.where(torch.arange(300)[None, :, None] < 250, values, 0), lengths=lengths)
+    after = Slips(0.3)(rows, layout)
+    gone = 250 - after.lengths.float()
+    assert 22 < gone.mean() < 28  # a tenth
+    assert (after.values[~after.mask()] == 0).all()
+    assert after.values.min() >= 0
+    assert after.values.max() <= 8
+    assert torch.equal(Slips(0.0)(rows, layout).values, rows.values)
+    swapped = (after.values[:, 1:250, 0] - after.values[:, :249, 0]) % 9 == 8  # one smaller than the one before
+    assert 0.05 < swapped.float().mean() < 0.15
+    assert torch.equal(rows.lengths, lengths)

@@ -16,7 +16,7 @@ from torch import Tensor
 from narrows._part import Interval, NotNegative, Part
 from narrows._types import Layout, Rows
 
-__all__ = ["Binarise", "Chain", "Corruption", "Gaussian", "Masking", "RowSwap", "SaltAndPepper", "Warp"]
+__all__ = ["Binarise", "Chain", "Corruption", "Gaussian", "Masking", "RowSwap", "SaltAndPepper", "Slips", "Warp"]
 
 _KNOTS = 5  # places along each side of an image where `Warp` draws a shift
 
@@ -215,6 +215,42 @@ class RowSwap(Corruption):
                 observed = torch.where(hit, given, observed)
         swapped = rows.replace(values=torch.where(hit, values.gather(0, donor), values), observed=observed)
         return swapped.replace(values=_blank(swapped.values, swapped.mask()))
+
+
+class Slips(Corruption):
+    """What goes wrong when a text is typed: tokens are left out, swapped with the next, or others are typed.
+
+    For series of categories; what is left moves together, so that ``lengths`` shrink.
+
+    Args:
+        fraction: Chance of each token to go wrong, 0 to 1, in one of the three ways that are equally likely.
+
+    ```python
+    corruptions.Slips(fraction=0.1)(rows, layout).lengths  # a thirtieth of each series is gone
+    ```
+    """
+
+    fraction: Annotated[float, Interval(0, 1)] = 0.1
+
+    def __call__(self, rows: Rows, layout: Layout) -> Rows:
+        """The rows with slips; rows that are no series stay as they are."""
+        if rows.values.ndim != 3:
+            return rows
+        exists, values = rows.exists(), rows.values
+        u = torch.rand_like(values[..., 0])
+        place = torch.arange(values.shape[1], device=values.device).to(values.dtype)
+        lost = u < self.fraction / 3
+        swapped = ~lost & (u < 2 * self.fraction / 3)
+        slipped = SaltAndPepper(1.0)(rows.replace(observed=None), layout).values
+        values = torch.where((~lost & ~swapped & (u < self.fraction)).unsqueeze(-1), slipped, values)
+        gone = lost if exists is None else lost | ~exists
+        order = (place + 1.5 * swapped).masked_fill(gone, torch.inf).argsort(dim=1, stable=True)
+        moved = values.gather(1, order.unsqueeze(-1).expand_as(values))
+        seen = None
+        if rows.observed is not None:
+            seen = rows.observed.gather(1, order.unsqueeze(-1).expand_as(rows.observed))
+        after = rows.replace(values=moved, observed=seen, lengths=(~gone).sum(1))
+        return after.replace(values=_blank(moved, after.mask()))
 
 
 class Binarise(Corruption):

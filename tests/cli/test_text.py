@@ -60,9 +60,9 @@ def test_a_run_of_a_text(run):
 
 
 def test_equal_seeds_write_equal_texts_and_a_prompt_is_shown(run):
-    first = well("write", run, "--prompt", "The dog", "--temperature", 0.5, "--seed", 1, "-n", 40)
-    again = well("write", run, "--prompt", "The dog", "--temperature", 0.5, "--seed", 1, "-n", 40)
-    other = well("write", run, "--prompt", "The dog", "--temperature", 0.5, "--seed", 2, "-n", 40)
+    first = well("write", run, "--prompt", "The dog", "--temperature", 2, "--seed", 1, "-n", 40)
+    again = well("write", run, "--prompt", "The dog", "--temperature", 2, "--seed", 1, "-n", 40)
+    other = well("write", run, "--prompt", "The dog", "--temperature", 2, "--seed", 2, "-n", 40)
     assert first.out == again.out != other.out
     assert first.out.startswith("The dog")
     assert len(first.out) == len("The dog") + 40 + 1

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
-from torch.func import functional_call
+from torch.func import functional_call, jacrev, vmap
 
 from narrows._types import Layout, Rows
 from narrows.bottlenecks import Plain
 from narrows.likelihoods import Gaussian
 from narrows.models import AutoencoderModule
-from narrows.networks import Recurrent
+from narrows.networks import Recurrent, Transformer
 from narrows.networks.cells import CoupledModule, NativeModule, PeepholeModule, layer
 from narrows.networks.recurrent import places
 from narrows.objectives import ELBO
@@ -120,6 +120,25 @@ def test_derivatives_of_the_own_scan_are_numerical_ones():
 
     inputs = [t.detach().clone().requires_grad_() for t in (x, *state, *weights)]
     assert torch.autograd.gradcheck(run, inputs)
+
+
+@pytest.mark.parametrize("kind", ["peephole", "transformer"])
+def test_what_fused_kernels_cannot_derive_twice_is_done_without_them(kind):
+    """A contraction penalty takes derivatives of derivatives; values are the same either way."""
+    small = Transformer(layers=1, heads=1, width=4)
+    network = small if kind == "transformer" else Recurrent(cell=kind, hidden=4)
+    encoder = network.encoder((5, 2), 3)
+    x, lengths = torch.randn(4, 5, 2), torch.tensor([5, 3, 1, 4])
+    whole = vmap(lambda row, length: encoder(row[None], length[None])[0])(x, lengths)
+    torch.testing.assert_close(whole, encoder(x, lengths), rtol=1e-4, atol=1e-6)
+    norm = vmap(jacrev(encoder))(x).square().sum()
+    slopes = torch.autograd.grad(norm, list(encoder.parameters()), allow_unused=True)
+    assert sum(float(s.abs().sum()) for s in slopes if s is not None) > 0
+    step = 1e-3 * torch.randn(2)
+    moved = x.clone()
+    moved[0, 2] += step
+    guess = jacrev(encoder)(x[0])[:, 2] @ step
+    torch.testing.assert_close(encoder(moved)[0] - encoder(x)[0], guess, rtol=0.02, atol=2e-6)
 
 
 @pytest.mark.parametrize(("cell", "gate"), [("lstm", 1), ("gru", 1), ("peephole", 1), ("coupled", 0)])

@@ -11,6 +11,7 @@ import torch
 
 import narrows
 from narrows import plots, report
+from narrows._types import Layout
 from narrows.data import Image, Table
 from narrows.errors import InvalidData
 from narrows.report._contest import Measure, _shrunk
@@ -144,10 +145,27 @@ def test_the_density_of_a_flow_is_that_of_held_out_rows():
     assert contest.contenders[0].epochs == 2
 
 
+def test_series_are_refused_in_words():
+    class Series:
+        layout = Layout((20, 3))
+
+        def fit(self, rows):
+            return self
+
+    with pytest.raises(InvalidData, match="these are neither"):
+        Measure(np.zeros((60, 20, 3)), np.zeros((30, 20, 3)), Series())
+
+
 # --- images --------------------------------------------------------------------------------------------------
 
 
-def test_images_are_judged_by_classes_and_by_damage():
+@pytest.fixture
+def short(monkeypatch):
+    """Bars are soon told apart."""
+    monkeypatch.setattr("narrows.tasks.judge.STEPS", 300)
+
+
+def test_images_are_judged_by_classes_and_by_damage(short):
     train, labels = images(400, 0)
     held, _ = images(100, 1)
     measure = Measure(train, held, Image(), labels)
@@ -165,7 +183,7 @@ def test_images_are_judged_by_classes_and_by_damage():
     assert found["one"].fidelity.recall < 0.7 < found["good"].fidelity.recall
 
 
-def test_without_classes_images_are_sorted_and_seeds_repeat():
+def test_without_classes_images_are_sorted_and_seeds_repeat(short):
     train, _ = images(200, 0)
     format_ = Image().fit(train)
     rows = format_.to_rows(train)

@@ -345,14 +345,15 @@ def _say_result(model: Any, report: Any, folder: Path, output: Output) -> None:
     output.head("Training")
     output.points([*report.diagnosis, *(f"missing: {problem}" for problem in report.problems)])
     output.head(f"Written to {folder}")
-    ending = "png" if len(model.format_.layout.shape) == 3 else "csv"
+    ending = "png" if len(model.format_.layout.shape) == 3 else "mid" if _series.is_music(model) else "csv"
+    verb = "sample" if ending == "mid" else "generate"
     output.points(
         [
             "report.html: all of this with figures, to read in a browser",
             f"model.json and weights: narrows.load({str(folder)!r}) in Python, or narrows info {folder}",
             f"next: narrows forecast {folder} --steps 12 --out next.csv"
             if hasattr(model, "forecast")
-            else f"next: narrows generate {folder} -n 100 --out samples.{ending}",
+            else f"next: narrows {verb} {folder} -n 100 --out samples.{ending}",
         ]
     )
 

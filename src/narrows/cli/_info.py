@@ -209,7 +209,7 @@ def _rows(config: Mapping[str, Any], columns: list[dict[str, Any]]) -> str:
     if config["format"] == "image":
         return f"{config['mode']} images of {config['size'][0]} × {config['size'][1]} pixels"
     if config["format"] == "text":
-        return f"text as {columns[0]['tokens']:,} different {columns[0]['kind']} tokens"
+        return f"text as {columns[0]['tokens']:,} different {_tokens(columns[0]['kind'])}"
     if config["format"] == "series":
         return f"series of up to {config['steps']:,} steps, {len(columns)} channel{'s' * (len(columns) != 1)}"
     return f"tables of {len(columns)} column{'s' * (len(columns) != 1)}"
@@ -228,7 +228,7 @@ def _show_columns(columns: list[dict[str, Any]], output: Output) -> None:
     if columns and "context" in columns[0]:
         text = columns[0]
         shown = " ".join(map(repr, text["examples"]))
-        output.points([f"windows of {text['context']} {text['kind']} tokens, such as {shown}"])
+        output.points([f"windows of {text['context']} {_tokens(text['kind'])}, such as {shown}"])
         return
     lines = [
         (c["name"], c["kind"], _range(c), c["scaling"] or "", f"{100 * c['blanks']:.1f} %" if c["blanks"] else "")
@@ -254,3 +254,8 @@ def _range(column: Mapping[str, Any]) -> str:
     if low == high and ends[0] != ends[1]:  # large numbers close together
         low, high = (f"{v:,.15g}" for v in ends)
     return low if low == high else f"{low} … {high}"
+
+
+def _tokens(kind: str) -> str:
+    """Tokens of a kind in words."""
+    return {"byte-pair": "byte-pair tokens"}.get(kind, kind)

@@ -80,3 +80,28 @@ def write(
 
     wanted = (model, prompt, temperature, top_k, top_p, strategy, length, seed, compare, out)
     _write_text.write(_write_text.Request(*wanted), Output(json))
+
+
+@text_verbs.command()
+def answer(
+    question: Annotated[str, typer.Argument(metavar="QUESTION", help="The question.", show_default=False)],
+    model: Annotated[
+        str,
+        typer.Option(
+            "--model",
+            metavar="NAME",
+            help="A folder, a .gguf file, or a name on the hub: a model for question answering or conversation.",
+            show_default=False,
+        ),
+    ],
+    context: Annotated[
+        str, typer.Option("--context", metavar="TEXT", help="The text to look in: a file, - or itself.")
+    ] = "-",
+    length: Annotated[int, typer.Option(min=1, metavar="N", help="Tokens to write, at most.")] = 64,
+    revision: Annotated[str | None, typer.Option(metavar="NAME", help="Which version of a model on the hub.")] = None,
+    json: Json = False,
+) -> None:
+    """Answer a question about a text, by a pretrained model (needs the extra "hub")."""
+    from narrows.cli import _answer
+
+    _answer.answer(_answer.Request(model, question, context, length, revision), Output(json))

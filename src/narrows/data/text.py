@@ -42,7 +42,7 @@ class Text(Part, room="formats"):
     Example:
         ```python
         format_ = Text().fit("to be or not to be")
-        format_.encode("bee").tolist()  # [1, 2, 2]: ' ', 'b', 'e', 'n', … are 0, 1, 2, 3, …
+        format_.encode("bee").tolist()  # [1, 2, 2]
         format_.decode([1, 2, 2])  # 'bee'
         ```
     """

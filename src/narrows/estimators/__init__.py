@@ -23,7 +23,10 @@ from narrows.estimators.hub import TextToImage
 from narrows.estimators.imputer import Imputer
 from narrows.estimators.language import LanguageModel
 from narrows.estimators.matching import AdversarialAutoencoder, WassersteinAutoencoder
+from narrows.estimators.preference import drift, prefer
+from narrows.estimators.pretrained import Answer, PretrainedLanguageModel, QuestionAnswerer
 from narrows.estimators.quantised import QuantisedAutoencoder
+from narrows.estimators.sequence import SequenceToSequence
 from narrows.estimators.synthesizer import Synthesizer
 from narrows.estimators.translator import Translator
 
@@ -31,6 +34,7 @@ __all__ = [
     "GAN",
     "AdversarialAutoencoder",
     "AnomalyDetector",
+    "Answer",
     "Autoencoder",
     "AutoregressiveModel",
     "BaseAutoencoder",
@@ -50,12 +54,17 @@ __all__ = [
     "LatentDiffusion",
     "MomentMatching",
     "NotFitted",
+    "PretrainedLanguageModel",
     "QuantisedAutoencoder",
+    "QuestionAnswerer",
+    "SequenceToSequence",
     "SparseAutoencoder",
     "Synthesizer",
     "TextToImage",
     "Translator",
     "VariationalAutoencoder",
     "WassersteinAutoencoder",
+    "drift",
     "load",
+    "prefer",
 ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -23,7 +23,14 @@ from narrows.data import series as _series  # noqa: F401
 from narrows.data import table as _table  # noqa: F401
 from narrows.data import text as _text  # noqa: F401
 from narrows.errors import NarrowsError, SavedModelError
-from narrows.estimators import _corrector_files, _detector_files, _ensemble_files, _imputer_files, _synthesizer_files
+from narrows.estimators import (
+    _corrector_files,
+    _detector_files,
+    _ensemble_files,
+    _imputer_files,
+    _synthesizer_files,
+    sequence,
+)
 from narrows.estimators._base import BaseModel, initial_module, layout_of
 from narrows.estimators._captions import Words
 from narrows.estimators._recipes import decode_params, encode_params, model_kind
@@ -57,6 +64,12 @@ TASKS: dict[str, tuple[type[TaskEstimator], Kind]] = {
     "Ensemble": (Ensemble, _ensemble_files),
     "Imputer": (Imputer, _imputer_files),
     "Synthesizer": (Synthesizer, _synthesizer_files),
+}
+
+#: What rebuilds estimators that are neither models of rows nor do a job with them.
+OF_TEXT: dict[str, Callable[[Mapping[str, Any], Mapping[str, Tensor]], Any]] = {
+    "Corrector": _corrector_files.restored,
+    "SequenceToSequence": sequence.restored,
 }
 
 
@@ -132,8 +145,8 @@ def load(folder: str | os.PathLike[str], device: str = "cpu") -> Any:
     content = describe(folder)
     state = _weights(Path(folder), content)
     try:
-        if content["estimator"] == "Corrector":
-            return _corrector_files.restored(content, state)
+        if content["estimator"] in OF_TEXT:
+            return OF_TEXT[content["estimator"]](content, state)
         if content["estimator"] not in TASKS:
             return rebuild_model(content, state, device)
         estimator, kind = TASKS[content["estimator"]]

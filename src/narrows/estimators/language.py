@@ -61,8 +61,8 @@ class LanguageModel(BaseModel):
         ```python
         model = LanguageModel(networks.Recurrent(hidden=16), training=Training(epochs=2), random_state=0)
         model.fit("the cat sat on the mat. " * 40)
-        model.perplexity("the mat")  # per character
-        model.generate("the ", length=20, strategy=Sample(temperature=0.5), random_state=1)
+        model.perplexity("the cat") < model.untrained().perplexity("the cat")  # True
+        len(model.generate("the ", length=20, strategy=Sample(temperature=0.5), random_state=1))  # 20
         ```
 
     References:

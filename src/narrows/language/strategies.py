@@ -107,7 +107,7 @@ class Greedy(_OneByOne):
 
     Example:
         ```python
-        model.generate("ROMEO:", strategy=Greedy())
+        Greedy().choose(torch.tensor([0.1, 2.0, -1.0]), torch.Generator())  # 1
         ```
     """
 
@@ -136,7 +136,7 @@ class Sample(_OneByOne):
 
     Example:
         ```python
-        model.generate("ROMEO:", strategy=Sample(temperature=0.5, top_p=0.9))
+        Sample(temperature=0.5, top_k=1).probabilities(torch.tensor([0.0, 1.0])).tolist()  # [0.0, 1.0]
         ```
     """
 
@@ -207,7 +207,7 @@ class Beam(Strategy):
 
     Example:
         ```python
-        model.generate("ROMEO:", strategy=Beam(width=4))
+        Strategy.parse("beam:width=4,length-penalty=0.6") == Beam(4, 0.6)  # True
         ```
     """
 

@@ -154,10 +154,20 @@ class BlockModule(nn.Module):
             q, k = rotated(q, *angles), rotated(k, *angles)
         if past:
             k, v = torch.cat([past[0], k], 2), torch.cat([past[1], v], 2)
-        heard = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=causal)
+        heard = attention(q, k, v, mask, causal)
         x = x + self.dropout(self.merge(heard.transpose(1, 2).flatten(2)))
         x = x + self.dropout(self.narrow(F.gelu(self.widen(self.between(x)))))
         return x, (k, v)
+
+
+def attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, causal: bool) -> Tensor:
+    """softmax(Q Kᵀ / √d) V, where derivatives of derivatives are taken without torch's fused kernel, which has none."""
+    if not torch._C._are_functorch_transforms_active():
+        return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=causal)
+    if causal:
+        mask = torch.ones(q.shape[-2], k.shape[-2], dtype=torch.bool, device=q.device).tril()
+    scores = q @ k.transpose(-1, -2) / math.sqrt(q.shape[-1])
+    return (scores if mask is None else torch.where(mask, scores, -math.inf)).softmax(-1) @ v
 
 
 def rotated(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:

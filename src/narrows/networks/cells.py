@@ -142,8 +142,20 @@ class PeepholeModule(LayerModule):
     def forward(self, x: Tensor, state: State) -> tuple[Tensor, State]:
         """The outputs of all steps, and the state after the last."""
         drive = nn.functional.linear(x.transpose(0, 1), self.weight_ih, self.bias)
+        if torch._C._are_functorch_transforms_active():  # the scan has no rule for derivatives of derivatives
+            return self._plainly(drive, *state)
         out, c, *_ = _scan(drive.contiguous(), self.weight_hh, self.peephole, *state)
         return out.transpose(0, 1), (out[-1], c)
+
+    def _plainly(self, drive: Tensor, h: Tensor, c: Tensor) -> tuple[Tensor, State]:
+        """The same, operation by operation."""
+        out, (to_i, to_f, to_o) = [], self.peephole.unbind()
+        for driven in drive.unbind():
+            i, f, g, o = (driven + h @ self.weight_hh.t()).chunk(4, -1)
+            c = torch.sigmoid(f + to_f * c) * c + torch.sigmoid(i + to_i * c) * torch.tanh(g)
+            h = torch.sigmoid(o + to_o * c) * torch.tanh(c)
+            out.append(h)
+        return torch.stack(out, 1), (h, c)
 
 
 @torch.library.custom_op("narrows::peephole", mutates_args=())

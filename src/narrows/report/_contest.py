@@ -22,7 +22,6 @@ MEASURED = 1_000  # rows that are made and measured
 FEWEST = 20  # held-out rows below which measures are noise
 JUDGED = 10_000  # rows that the classifier of images is trained on, at most
 SHRUNK = 16  # pixels a side of images that are looked through for copies, at most
-REAL = "other real rows"
 
 
 @dataclass(frozen=True)
@@ -162,7 +161,7 @@ class Measure:
         seed: Equal seeds measure alike.
 
     Raises:
-        InvalidData: If fewer than 20 rows are held out.
+        InvalidData: If fewer than 20 rows are held out, or they are neither rows of a table nor images.
     """
 
     def __init__(
@@ -178,7 +177,10 @@ class Measure:
         self.train = take(train, at)
         self.judge: Judge | None = None
         self.format = format_.fit(self.train)
-        if len(self.format.layout.shape) == 3:
+        axes = len(self.format.layout.shape)
+        if axes not in (1, 3):
+            raise InvalidData("made rows are compared where they are rows of a table, or images; these are neither")
+        if axes == 3:
             self._prepare_images(None if labels is None else np.asarray(labels)[at])
 
     @property
@@ -191,7 +193,7 @@ class Measure:
     def real(self) -> Contender:
         """As many training rows, as if a model had made them."""
         rows = take(self.train, some(self.number, count(self.train), self.seed + 1))
-        return self.of(REAL, rows, check=False)
+        return self.of("other real rows" if self.judge is None else "other real images", rows, check=False)
 
     def of(self, name: str, rows: Any, check: bool = True) -> Contender:
         """The measures of rows; ``check``: whether they might be copies."""

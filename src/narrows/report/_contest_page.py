@@ -93,6 +93,8 @@ def _quality(contest: Contest) -> dict[str, Any]:
         f"{things} from real ones, 0 where they always can. Near-repeats, and those close to a training one: about 5 % "
         f"of real {things} are."
     )
+    if contest.kind == "images":
+        caption += " Features overlook some of what the eye sees: look at the samples too."
     if exact:
         caption += " log p(x) is of held-out rows in scaled units, where the model knows it exactly."
     return {"heading": "Fidelity, diversity, copying", **_table(contest, found, [contest.real]), "caption": caption}

@@ -25,7 +25,7 @@ STEPS = 1_000  # of training, or a few passes over few rows
 GROUPS = 10  # kinds that rows are sorted into where nobody says what they are
 GROUPED_BY = 50  # directions of most variance that the sorting looks at
 NOISE = 0.5  # of spoilt images at most, in units of the data's spread
-BLUR = 5  # pixels a side that blur averages over
+BLUR = 5  # pixels a side that blur averages over, and pixels are scattered within
 TESTED = 0.1  # share of rows on which the classifier is tested
 SMALLEST = 8  # pixels on the shorter side of images that convolutions are used on
 
@@ -134,7 +134,7 @@ def train_judge(rows: Rows, layout: Layout, labels: Sequence[Any] | None = None,
         kinds, index = np.unique((given if named else _sorted(rows, layout, seed)).astype(str), return_inverse=True)
         classes = len(kinds)
         image = min(layout.shape[1:]) >= SMALLEST
-        step = JudgeStep(layout, Conv() if image else Dense(widths=(128,)), classes + 2)
+        step = JudgeStep(layout, Conv() if image else Dense(widths=(128,)), classes + 3)
     order = np.random.default_rng(seed).permutation(n)
     told = rows.replace(target=torch.from_numpy(index.astype(np.int64)))
     tested, learnt = (told.take(torch.from_numpy(part)) for part in np.split(order, [max(1, round(TESTED * n))]))
@@ -150,16 +150,31 @@ def train_judge(rows: Rows, layout: Layout, labels: Sequence[Any] | None = None,
 
 
 def _with_spoilt(rows: Rows, classes: int) -> Rows:
-    """Images, and two fifths as many again that were spoilt: a fifth by noise, a fifth by blur."""
+    """Images, and three fifths as many again that were spoilt: a fifth each by noise, scattered pixels and blur."""
     some = max(1, len(rows) // 5)
-    noisy, dull = (rows.take(torch.randperm(len(rows))[:some]) for _ in range(2))
+    parts = [rows.take(torch.randperm(len(rows))[:some]) for _ in range(3)]
+    noisy, scattered, dull = (part.values for part in parts)
     strength = NOISE * rows.values.std() * torch.rand(some, 1, 1, 1)
-    noise = strength * torch.randn_like(noisy.values)
-    noisy = noisy.replace(values=noisy.values + noise, target=torch.full((some,), classes))
-    soft = F.avg_pool2d(dull.values, BLUR, 1, BLUR // 2, count_include_pad=False)
-    dull = dull.replace(values=soft, target=torch.full((some,), classes + 1))
+    noisy = noisy + strength * torch.randn_like(noisy)
+    dull = F.avg_pool2d(dull, BLUR, 1, BLUR // 2, count_include_pad=False)
+    spoilt = [
+        part.replace(values=values, target=torch.full((some,), classes + number))
+        for number, (part, values) in enumerate(zip(parts, (noisy, _scattered(scattered), dull), strict=True))
+    ]
     names = rows.tensors()
-    return Rows(**{name: torch.cat([part.tensors()[name] for part in (rows, noisy, dull)]) for name in names})
+    return Rows(**{name: torch.cat([part.tensors()[name] for part in (rows, *spoilt)]) for name in names})
+
+
+def _scattered(images: Tensor) -> Tensor:
+    """Every pixel is that of a place near by: what is empty stays so, where noise would not leave it."""
+    n, channels, height, width = images.shape
+    near = BLUR // 2
+    lines, columns = (
+        (torch.arange(side).reshape(shape) + torch.randint(-near, near + 1, (n, height, width))).clamp(0, side - 1)
+        for side, shape in ((height, (1, -1, 1)), (width, (1, 1, -1)))
+    )
+    places = (lines * width + columns).reshape(n, 1, -1).expand(-1, channels, -1)
+    return images.flatten(2).gather(2, places).reshape(images.shape)
 
 
 def _sorted(rows: Rows, layout: Layout, seed: int) -> NDArray[np.int64]:

@@ -8,7 +8,7 @@
 ``DIR/series`` holds ecg5000.npz, airline-passengers.csv and daily-min-temperatures.csv.
 
 Protocol. *detect*: of the 2,919 normal beats of ECG5000, 60 % by chance are learnt from; the other 40 % and all strange
-beats are judged. No label is used in fitting. *code*, *recurrent*: the same normal beats, brought to 8 numbers and back.
+beats are judged. No label is used in fitting. *code*, *recurrent*: the same beats, brought to 8 numbers and back.
 *forecast*: the last part of each series is held out and foretold from eight rolling origins by a model of what came
 before; errors are absolute, divided by the mean absolute difference to a season earlier before the origin.
 """

@@ -1,6 +1,6 @@
 """Language models on tiny Shakespeare and the Penn Treebank, beside a plain re-implementation of a known recipe.
 
-    python -m benchmarks.language recipe --data DIR     # nanoGPT's configuration for processors, beside plain torch
+    python -m benchmarks.language recipe --data DIR     # nanoGPT's configuration, beside plain torch
     python -m benchmarks.language budget --data DIR     # ten minutes on two cores: 1,200 CPU seconds
     python -m benchmarks.language words --data DIR      # Penn Treebank, two layers of 200
     python -m benchmarks.language cache                 # writing 512 tokens with and without a cache
@@ -16,6 +16,7 @@ import gzip
 import json
 import math
 import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -58,7 +59,7 @@ def windows_loss(logits, tokens: np.ndarray, size: int = CONTEXT, batches: int =
 
 
 def of_model(model: LanguageModel):
-    """What a fitted model says after every token of a window. It has learnt to begin anywhere, from its start vector."""
+    """What a fitted model says after every token of a window; it learnt to begin anywhere, from its start vector."""
 
     def logits(rows: torch.Tensor) -> torch.Tensor:
         from narrows._types import Rows
@@ -83,6 +84,7 @@ class Block(nn.Module):
         self.up, self.down = nn.Linear(width, 4 * width, bias=False), nn.Linear(4 * width, width, bias=False)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """``(B, T, width) -> (B, T, width)``."""
         b, t, c = x.shape
         q, k, v = (p.view(b, t, self.heads, -1).transpose(1, 2) for p in self.look(self.one(x)).chunk(3, -1))
         y = F.scaled_dot_product_attention(q, k, v, is_causal=True).transpose(1, 2).reshape(b, t, c)
@@ -104,12 +106,13 @@ class Plain(nn.Module):
                 nn.init.normal_(p, std=std)
 
     def forward(self, rows: torch.Tensor) -> torch.Tensor:
+        """``(B, T) -> (B, T, V)``."""
         x = self.token(rows) + self.place(torch.arange(rows.shape[1]))
         return F.linear(self.last(self.blocks(x)), self.token.weight)
 
 
 def train_plain(tokens: np.ndarray, vocabulary: int, seed: int) -> Plain:
-    """nanoGPT's loop for processors: AdamW 1e-3 to 1e-4 by a cosine, 100 steps of warm-up, β₂ 0.99, decay 0.1, clip 1."""
+    """The loop of nanoGPT: AdamW, 1e-3 to 1e-4 by a cosine after 100 steps, β₂ 0.99, decay 0.1, clip 1."""
     torch.manual_seed(seed)
     model = Plain(vocabulary)
     decayed = [p for p in model.parameters() if p.dim() > 1]
@@ -143,10 +146,10 @@ def clocked(function):
     return made, time.process_time() - cpu, time.perf_counter() - wall
 
 
-def recipe_model(kind: str, seed: int, batch: int, rate: float) -> LanguageModel:
-    """A model of nanoGPT's size, or an LSTM of as many weights, for as many tokens in two epochs."""
+def recipe_model(kind: str, seed: int, batch: int, rate: float, steps: int = STEPS) -> LanguageModel:
+    """A model of nanoGPT's size, or an LSTM of as many weights, for the tokens of so many of its steps."""
     network = Transformer(layers=4, heads=4, width=128) if kind == "transformer" else Recurrent(hidden=384, layers=1)
-    count = STEPS * BATCH // 2
+    count = steps * BATCH // 2
     training = Training(epochs=2, batch_size=batch, learning_rate=rate, clip=1.0, validation=0.0, verbose=False)
     return LanguageModel(network, context=CONTEXT, windows=count, training=training, random_state=seed)
 
@@ -155,20 +158,19 @@ def recipe(args: argparse.Namespace) -> None:
     train, valid = shakespeare(args.data)
     format_ = Text().fit(train)
     tokens, held = format_.read(train), format_.read(valid)
-    for seed in range(args.seeds):
-        for name in args.kinds:
-            if name == "plain torch":
-                model, cpu, wall = clocked(lambda: train_plain(tokens, format_.size, seed))  # noqa: B023
-                logits, weights = model, model
-            else:
-                model, cpu, wall = clocked(lambda: recipe_model(name, seed, args.batch, args.rate).fit(train))  # noqa: B023
-                logits, weights = of_model(model), model.module_
-            loss = windows_loss(logits, held)
-            row = {"seed": seed, "model": name, "weights": sum(p.numel() for p in weights.parameters())}
-            row |= {"loss": round(loss, 4), "cpu_s": round(cpu, 1), "wall_s": round(wall, 1)}
-            if name != "plain torch":
-                row |= {"whole text": round(-model.score(valid), 4), "batch": args.batch, "rate": args.rate}
-            print(json.dumps(row), flush=True)
+    for seed, name in [(seed, name) for seed in range(args.seeds) for name in args.kinds]:
+        if name == "plain torch":
+            model, cpu, wall = clocked(partial(train_plain, tokens, format_.size, seed))
+            logits, weights = model, model
+        else:
+            unfitted = recipe_model(name, seed, args.batch, args.rate, args.steps)
+            model, cpu, wall = clocked(partial(unfitted.fit, train))
+            logits, weights = of_model(model), model.module_
+        row = {"seed": seed, "model": name, "weights": sum(p.numel() for p in weights.parameters())}
+        row |= {"loss": round(windows_loss(logits, held), 4), "cpu_s": round(cpu, 1), "wall_s": round(wall, 1)}
+        if name != "plain torch":
+            row |= {"steps": args.steps, "whole text": round(-model.score(valid), 4), "rate": args.rate}
+        print(json.dumps(row), flush=True)
 
 
 def budget(args: argparse.Namespace) -> None:
@@ -190,7 +192,8 @@ def budget(args: argparse.Namespace) -> None:
 
 def words(args: argparse.Namespace) -> None:
     folder = args.data / "ptb"
-    train = gzip.open(folder / "ptb.train.txt.gz", "rt").read()
+    with gzip.open(folder / "ptb.train.txt.gz", "rt") as file:
+        train = file.read()
     valid = (folder / "ptb.valid.txt").read_text().replace("\n", " <eos> ")
     if args.share < 1:
         train = " ".join(train.split()[: int(args.share * len(train.split()))])
@@ -206,6 +209,10 @@ def words(args: argparse.Namespace) -> None:
     print(json.dumps(found | {"cpu_s": round(cpu, 1), "wall_s": round(wall, 1)}))
 
 
+def write(model: LanguageModel, cached: bool) -> list[int]:
+    return list(Greedy().stream(model.next_token(cached), torch.zeros(0, dtype=torch.long), 512))
+
+
 def cache(args: argparse.Namespace) -> None:
     text = "the cat sat on the mat and looked at the dog. " * 200
     for network in (Transformer(layers=4, heads=4, width=128), Recurrent(hidden=256, layers=2)):
@@ -214,15 +221,12 @@ def cache(args: argparse.Namespace) -> None:
         )
         model.format = Text(context=1024)
         model.fit(text)
-        prompt = torch.zeros(0, dtype=torch.long)
         times = []
         for cached in (True, False):
-            tokens, cpu, _ = clocked(lambda: list(Greedy().stream(model.next_token(cached), prompt, 512)))  # noqa: B023
+            tokens, cpu, _ = clocked(partial(write, model, cached))
             times.append((cpu, tokens))
-        same = times[0][1] == times[1][1]
-        print(
-            f"{network!r}: {times[0][0]:.2f} s with, {times[1][0]:.2f} s without: {times[1][0] / times[0][0]:.1f} ×, same {same}"
-        )
+        (kept, one), (again, other) = times
+        print(f"{network!r}: {kept:.2f} s with, {again:.2f} s without: {again / kept:.1f} ×; same: {one == other}")
 
 
 def main() -> None:
@@ -231,6 +235,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path)
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--kinds", nargs="+", default=["plain torch", "transformer", "lstm"])
+    parser.add_argument("--steps", type=int, default=STEPS)
     parser.add_argument("--batch", type=int, default=12)
     parser.add_argument("--rate", type=float, default=2e-3)
     parser.add_argument("--epochs", type=int, default=10)

@@ -1,14 +1,15 @@
 """Text to image in small: does a picture show what its prompt asks for?
 
     python -m benchmarks.text_to_image --out DIR [--rows 6000] [--side 64] [--epochs 15] [--seeds 0] [--each 3]
+        [--prompts 324] [--guidance 1,2]
 
 Rendered shapes (`narrows.data.factor_images`, in colour) and their captions, such as "a small red square at the top
-left", are all that a latent diffusion model learns from. Then every one of the 324 prompts is asked for, and
-classifiers that were trained on other rendered pictures (for shape and size on the part around what is bright, for
-colour and place on means of 2 × 2 pixels) say what the pictures show. "real" are pictures rendered for such captions,
-which the classifiers have not seen: no model can do better than that. "no prompt" are pictures drawn without one, as if
-each had been asked for: what chance gives. ``DIR/prompts-SEED.png`` shows pictures of a few prompts, ``DIR/SEED.json``
-holds what was measured.
+left", are all that a latent diffusion model learns from. Then every one of the 324 prompts (or so many of them) is
+asked for, and classifiers that were trained on other rendered pictures (for shape and size on the part around what is
+bright, for colour and place on means of 2 × 2 pixels) say what the pictures show. "real" are pictures rendered for such
+captions, which the classifiers have not seen: no model can do better than that. "no prompt" are pictures drawn without
+one, as if each had been asked for: what chance gives. ``DIR/prompts-SEED.png`` shows pictures of a few prompts,
+``DIR/SEED.json`` holds what was measured.
 """
 
 from __future__ import annotations
@@ -96,7 +97,7 @@ def every_prompt() -> list[str]:
 
 def learn(images: np.ndarray, told: list[str], epochs: int, seed: int) -> narrows.LatentDiffusion:
     """The model."""
-    prior = priors.Diffusion(rows=1_500_000)
+    prior = priors.Diffusion(rows=250 * len(images))
     training = Training(epochs=epochs, batch_size=64, verbose=False)
     return narrows.LatentDiffusion(16, prior=prior, training=training, random_state=seed).fit(images, captions=told)
 
@@ -109,7 +110,7 @@ def run(seed: int, asked: argparse.Namespace) -> dict[str, Any]:
     start = time.process_time()
     model = learn(real.images[: asked.rows], told[: asked.rows], asked.epochs, seed)
     fitted = time.process_time() - start
-    prompts = every_prompt()
+    prompts = np.random.default_rng(0).permutation(every_prompt())[: asked.prompts].tolist()
     wanted = [prompt for prompt in prompts for _ in range(asked.each)]
     found = {"real": judges.right(real.images[test], told[test])}
     found["no prompt"] = judges.right(model.sample(len(wanted), random_state=seed), wanted)
@@ -142,6 +143,7 @@ def main() -> None:
     parser.add_argument("--side", type=int, default=64)
     parser.add_argument("--epochs", type=int, default=15)
     parser.add_argument("--each", type=int, default=3)
+    parser.add_argument("--prompts", type=int, default=324)
     parser.add_argument("--guidance", default="1,2")
     parser.add_argument("--seeds", default="0")
     asked = parser.parse_args()

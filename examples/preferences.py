@@ -55,9 +55,8 @@ def main() -> None:
     free = [report for report in reports(200, 1) if WORD not in report]
     print(f"{len(pairs)} pairs; prompts with places that were in no pair:")
     print(f"texts with {WORD!r}: {before:.0%} before, {after:.0%} after")
-    print(
-        f"perplexity of held-out reports without it: {model.perplexity(free):.2f} before, {tuned.perplexity(free):.2f} after"
-    )
+    costs = model.perplexity(free), tuned.perplexity(free)
+    print(f"perplexity of held-out reports without it: {costs[0]:.2f} before, {costs[1]:.2f} after")
     print(f"drift: {drift(tuned, model, held[:100], 12, random_state=0):.3f} nats per token")
     assert after < before / 1.5
     assert costs[1] < 1.2 * costs[0]

@@ -201,7 +201,9 @@ def prepare(request: Request) -> Material:
     notes = list(source.notes)
     if request.memory is not None and source.kind == "table":
         notes.append(f"within the budget of {in_words(memory)}: learnt in memory")
-    if test is None and source.kind == "series" and count(data) == 1:
+    if source.kind == "series" and _words.model_name(request.wishes.model) == "AutoregressiveModel":
+        notes.append("the model holds out the last part of every series itself, to compare forecasts")
+    elif test is None and source.kind == "series" and count(data) == 1:
         data, test = _series.later(data, request.held_out, notes)
     elif test is None:
         kept, held = hold_out(count(data), request.seed, request.held_out)
@@ -343,12 +345,15 @@ def _say_result(model: Any, report: Any, folder: Path, output: Output) -> None:
     output.head("Training")
     output.points([*report.diagnosis, *(f"missing: {problem}" for problem in report.problems)])
     output.head(f"Written to {folder}")
-    ending = "png" if len(model.format_.layout.shape) == 3 else "csv"
+    ending = "png" if len(model.format_.layout.shape) == 3 else "mid" if _series.is_music(model) else "csv"
+    verb = "sample" if ending == "mid" else "generate"
     output.points(
         [
             "report.html: all of this with figures, to read in a browser",
             f"model.json and weights: narrows.load({str(folder)!r}) in Python, or narrows info {folder}",
-            f"next: narrows generate {folder} -n 100 --out samples.{ending}",
+            f"next: narrows forecast {folder} --steps 12 --out next.csv"
+            if hasattr(model, "forecast")
+            else f"next: narrows {verb} {folder} -n 100 --out samples.{ending}",
         ]
     )
 

@@ -123,23 +123,7 @@ def _draw(model: Any, found: Any, history: Any, out: str) -> None:
     from narrows.plots._style import DPI
 
     past = model.format_.ends[0] if history is None else model.format_.open(history).tracks[0]
-    low, high = (0.5 - found.level / 2, 0.5 + found.level / 2)
-    import numpy as np
-
-    mine = found.draws[:, 0, :, 0]
-    clock = model.format_.template.clock
-    stamps = None
-    if clock is not None:
-        stamps = [str(s) for s in clock.stamps(past.start, np.arange(len(past) + mine.shape[1])).to_pylist()]
-    figure = plots.forecast_fan(
-        past.values[:, 0],
-        mine.mean(axis=0),
-        np.quantile(mine, low, axis=0),
-        np.quantile(mine, high, axis=0),
-        {name: values[0, :, 0] for name, values in found.simple.items()},
-        level=found.level,
-        stamps=stamps,
-        heading=f"Forecast of {model.format_.channels[0]}",
-    )
+    if past.values.dtype == object:
+        raise InvalidParameter("--figure draws numbers; these series hold categories")
     with files.atomic(out) as temporary:
-        figure.savefig(temporary, format="png", dpi=DPI)
+        plots.forecast_figure(found, past).savefig(temporary, format="png", dpi=DPI)

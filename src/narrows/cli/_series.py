@@ -56,6 +56,8 @@ def write(rows: Any, out: str) -> str:
     from narrows.data import write_table
 
     suffix = Path(out).suffix.lower()
+    if isinstance(rows, list) and rows and hasattr(rows[0], "notes"):
+        return _write_music(rows, out)
     if hasattr(rows, "columns") or hasattr(rows, "column_names"):
         write_table(rows, out)
         return f"{rows.shape[0]:,} steps → {out}"
@@ -72,6 +74,24 @@ def write(rows: Any, out: str) -> str:
         return f"{len(rows):,} series → {out}"
     write_table(long_table(rows), out)
     return f"{len(rows):,} series, a row for each step → {out}"
+
+
+def is_music(model: Any) -> bool:
+    """Whether a model makes tunes."""
+    from narrows.data import MusicFormat
+
+    return isinstance(model.format_, MusicFormat)
+
+
+def _write_music(tunes: Any, out: str) -> str:
+    """Write tunes as one MIDI file, one after the other."""
+    from narrows.data import Tune
+    from narrows.data.midi import ENDINGS
+
+    if Path(out).suffix.lower() not in ENDINGS:
+        raise InvalidParameter(f"--out {out!r}: this model makes music; end the name in .mid")
+    Tune.joined(tunes).write(out)
+    return f"{len(tunes):,} tunes, one after the other → {out}"
 
 
 def long_table(rows: Any) -> Any:

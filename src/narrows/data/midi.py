@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -80,6 +80,13 @@ class Tune:
         keys, starts = np.nonzero(edges.T == 1)  # key by key, so that starts and ends pair up
         _, ends = np.nonzero(edges.T == -1)
         return cls(_ordered(np.stack([starts, ends - starts, keys + low], 1)), len(on), grid, tempo)
+
+    @classmethod
+    def joined(cls, tunes: Sequence[Tune]) -> Self:
+        """Tunes one after the other, at the grid and tempo of the first."""
+        starts = np.cumsum([0, *(tune.steps for tune in tunes)])
+        notes = [tune.notes + np.array([start, 0, 0]) for tune, start in zip(tunes, starts, strict=False)]
+        return cls(np.concatenate(notes), int(starts[-1]), tunes[0].grid, tunes[0].tempo)
 
     @classmethod
     def read(cls, path: str | os.PathLike[str], grid: int = 4) -> Self:

@@ -110,6 +110,7 @@ class MusicFormat:
     reasons: list[str] = field(default_factory=list)
 
     feature_names: ClassVar[None] = None
+    channels: ClassVar[tuple[str, ...]] = ("pitch",)
 
     @property
     def melody(self) -> bool:
@@ -148,7 +149,9 @@ class MusicFormat:
     # --- there -------------------------------------------------------------------------------------------------
 
     def to_rows(self, raw: Any, owner: str = "this model") -> Rows:
-        """Tunes as rows of whole bars; the last of a tune is filled up with silence, and rows of silence are left out.
+        """Tunes as rows of whole bars; the last of a tune is filled up with silence.
+
+        Rows of silence amid longer tunes are left out.
 
         Raises:
             InvalidData: If pitches were never seen in training, or there are only silences.
@@ -159,7 +162,8 @@ class MusicFormat:
             pieces: NDArray[Any] = (
                 self._melody(tune, count, hop) if self.melody else self._roll(tune, count, hop, owner)
             )
-            found += [piece for piece in pieces if (piece >= PITCHES if self.melody else piece).any()]
+            sounds = (pieces >= PITCHES if self.melody else pieces).any((1, 2))
+            found += list(pieces[sounds | (count == 1)])
         if not found:
             raise InvalidData("the tunes hold nothing but silence: give some that have notes")
         values = np.stack(found).astype(np.float32)
@@ -221,6 +225,12 @@ class MusicFormat:
             if tokens[start] >= PITCHES
         ]
         return Tune(np.array(notes, dtype=np.int64).reshape(-1, 3), len(tokens), self.options.grid, self.tempo)
+
+    def curves(self, raw: Any) -> list[NDArray[np.float64]]:
+        """The highest pitch at every step of every tune ``(steps, 1)``, to draw; NaN where nothing sounds."""
+        rolls = [tune.roll() for tune in read_tunes(raw, self.options.grid)]
+        tops = [np.where(roll.any(1), 127.0 - roll[:, ::-1].argmax(1), np.nan) for roll in rolls]
+        return [top[:, np.newaxis] for top in tops]
 
     # --- words and files ---------------------------------------------------------------------------------------
 

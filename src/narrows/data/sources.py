@@ -15,6 +15,8 @@ import numpy as np
 
 from narrows._part import Part
 from narrows.data.corpus import Corpus, corpus_of, recognised
+from narrows.data.midi import ENDINGS as MIDI
+from narrows.data.midi import find_midi, read_tunes
 from narrows.data.pictures import SUFFIXES as PICTURES
 from narrows.data.pictures import find_pictures, readable
 from narrows.data.series_set import SeriesSet, open_series
@@ -37,7 +39,7 @@ FORMATS = {
 }
 KINDS = (
     "a table (.csv, .tsv, .parquet, .json, .sqlite), images (.png, .jpg, .tif, .webp, …), an array (.npy, .npz), a "
-    "text (.txt, .md), a folder or a pattern of these, an SQL query, or the name of a sample"
+    "text (.txt, .md), a folder or a pattern of these, MIDI files (.mid), an SQL query, or the name of a sample"
 )
 #: Bytes that a table may take, and whether it is streamed however small; None: always in memory.
 Budget = tuple[int, bool] | None
@@ -50,7 +52,7 @@ class Source:
 
     Attributes:
         name: What to call it: the sample's name, or the file's or folder's without its ending.
-        kind: "table", "images", "series" or "text".
+        kind: "table", "images", "series", "text" or "music".
         data: What a format takes: a table, an array, a list of image files, a set of series, or a `Corpus`.
         test: Held-out data of the same kind, if the source has such a part.
         labels: ``(n,)`` the class of every row, if known; for figures, never for training.
@@ -252,6 +254,8 @@ def _open_path(path: Path, options: dict[str, Any], budget: Budget = None) -> So
         return _open_folder(path, options, budget)
     if path.suffix.lower() in PICTURES:
         return _pictures([path], path.stem, options)
+    if path.suffix.lower() in MIDI:
+        return _music(path)
     if path.suffix.lower() in ARRAYS:
         return _array(path, None, options)
     if _suffix(path) in TABLES:
@@ -277,9 +281,19 @@ def _open_folder(folder: Path, options: dict[str, Any], budget: Budget) -> Sourc
         if tables:
             opened.notes.append(f"{len(tables)} table files beside the images in {str(folder)!r} were left out")
         return opened
+    if not tables and find_midi(folder):
+        return _music(folder)
     if not tables:
         raise InvalidData(f"the folder {str(folder)!r} holds neither images nor table files; give {KINDS}")
     return _tables(tables, name, budget)
+
+
+def _music(path: Path) -> Source:
+    """A MIDI file or a folder of them as tunes."""
+    from narrows.data.music import Music
+
+    tunes = read_tunes(path)
+    return Source(path.resolve().name.split(".")[0], "music", tunes, notes=[f"{len(tunes)} MIDI files"], format=Music())
 
 
 def _table_files(folder: Path) -> list[Path]:

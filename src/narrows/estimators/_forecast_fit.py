@@ -14,8 +14,9 @@ from torch import Tensor
 from narrows._types import Rows
 from narrows.data.series_format import SeriesFormat
 from narrows.data.series_set import SeriesSet
+from narrows.likelihoods.base import masked_sum
 from narrows.likelihoods.continuous import LaplaceDistribution
-from narrows.models.autoregressive import AutoregressiveModule
+from narrows.models.autoregressive import AutoregressiveModule, AutoregressiveStep
 from narrows.training import Training
 
 STEPS = 400  # of training, where the number of epochs was left open
@@ -59,6 +60,28 @@ def later(rows: Rows, format_: SeriesFormat, opened: SeriesSet, training: Traini
     if training.validation == 0 or int(late.sum()) < 4 or int((~late).sum()) < 8:
         return rows, None
     return rows.take(~late), rows.take(late)
+
+
+class ForecastStep(AutoregressiveStep):
+    """Trains on all steps of a window, and judges held-out windows by their last: the others may have been learnt from.
+
+    Args:
+        model: What is trained.
+    """
+
+    def forward(self, batch: dict[str, Tensor], epoch: Tensor) -> dict[str, Tensor]:
+        """The loss in nats per row; of held-out windows that of the last step, times as many steps as there are."""
+        if self.training:
+            return super().forward(batch, epoch)
+        rows = Rows(**batch)
+        steps, mask = rows.values.shape[1], rows.mask()
+        ends = torch.full((len(rows),), steps) if rows.lengths is None else rows.lengths
+        last = torch.arange(steps, device=rows.values.device) == (ends.to(rows.values.device) - 1).unsqueeze(1)
+        last = last.unsqueeze(2).expand(rows.values.shape)
+        seen = last if mask is None else last & mask
+        values = rows.values.masked_fill(~seen, 0.0)
+        loss = -masked_sum(self.model(rows).log_prob(values), seen, 2).mean()
+        return {"loss": loss * steps, "per step": loss}
 
 
 def widening(module: AutoregressiveModule, held: Rows | None) -> float:

@@ -20,6 +20,7 @@ from narrows.estimators._base import BaseModel
 from narrows.estimators._choices import ModelChoices, Plan
 from narrows.estimators._forecast import Forecast, calendar, forecast_of, roll
 from narrows.estimators._forecast_fit import (
+    ForecastStep,
     few_values,
     head,
     head_of,
@@ -34,7 +35,7 @@ from narrows.estimators._shared import check_params, draw_seed
 from narrows.estimators._streams import open_data
 from narrows.evaluate.forecasts import ForecastComparison, compare_forecasts
 from narrows.likelihoods import Likelihood
-from narrows.models.autoregressive import AutoregressiveModule, AutoregressiveStep
+from narrows.models.autoregressive import AutoregressiveModule
 from narrows.networks import Network, Recurrent
 from narrows.tasks.inference import chunk_size, in_chunks
 from narrows.training import Player, Training
@@ -87,7 +88,7 @@ class AutoregressiveChoices(ModelChoices):
 
     def plan(self, module: AutoregressiveModule, layout: Layout) -> Plan:
         """One player; the best weights are those of the lowest loss on later steps that were held out."""
-        step = AutoregressiveStep(module)
+        step = ForecastStep(module)
         return Plan(step, [Player(step, trainable(module))])
 
     def code_size_of(self, module: Any) -> int:

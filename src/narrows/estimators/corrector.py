@@ -76,8 +76,8 @@ class Corrector(BaseEstimator):
     too: they count as unknown words, with the probability of their spelling. Case, marks, numbers and spaces stay.
 
     Args:
-        error_rate: Share of the words that are expected to be wrong: the larger, the more is changed. In text where one
-            word in twelve was wrong, 0.2 mended most that 0.05 did not, and spoilt hardly more.
+        error_rate: Share of the words that are expected to be wrong: the larger, the more is changed, names that were
+            never seen among it.
         weight: w, how much the language counts beside the channel.
         vocabulary: How many words can be meant, the most frequent.
         least: How often a word occurs at least to be one.
@@ -111,7 +111,7 @@ class Corrector(BaseEstimator):
 
     def __init__(
         self,
-        error_rate: Annotated[float, Interval(0, 0.5, open_low=True)] = 0.2,
+        error_rate: Annotated[float, Interval(0, 0.5, open_low=True)] = 0.1,
         *,
         weight: Annotated[float, Interval(0, open_low=True)] = 1.0,
         vocabulary: Annotated[int, Interval(1)] = 100_000,

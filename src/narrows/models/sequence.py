@@ -42,7 +42,7 @@ class SequenceModule(nn.Module):
     Example:
         ```python
         module = SequenceModule(Layout((20, 1), (30,), ragged=True), networks.Recurrent(), width=64)
-        logits = module(rows, shifted)  # (B, T, 30)
+        module(Rows(torch.zeros(2, 20, 1)), torch.full((2, 5), 30)).shape  # (2, 5, 30)
         ```
     """
 

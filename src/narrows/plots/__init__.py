@@ -10,7 +10,7 @@ from narrows.plots.codes import code_map
 from narrows.plots.curves import loss_curve
 from narrows.plots.elbow import elbow_curve
 from narrows.plots.images import image_pairs, image_sheet
-from narrows.plots.series import forecast_fan, series_pairs, series_sheet
+from narrows.plots.series import forecast_fan, forecast_figure, series_pairs, series_sheet
 from narrows.plots.several import labelled_lines, side_by_side
 from narrows.plots.tables import column_histograms, column_pairs
 from narrows.plots.whole import reconstructions, samples
@@ -21,6 +21,7 @@ __all__ = [
     "column_pairs",
     "elbow_curve",
     "forecast_fan",
+    "forecast_figure",
     "image_pairs",
     "image_sheet",
     "labelled_lines",

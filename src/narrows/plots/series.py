@@ -143,6 +143,32 @@ def forecast_fan(
     return shape
 
 
+def forecast_figure(forecast: Any, past: Any, series: int = 0) -> Figure:
+    """`forecast_fan` of one series of a `Forecast`, in its first channel, with its time stamps.
+
+    Args:
+        forecast: What `AutoregressiveModel.forecast` gave.
+        past: The series so far, as a `Track`.
+        series: Which of the series it is.
+
+    Returns:
+        The figure.
+    """
+    mine, clock = forecast.draws[:, series, :, 0], forecast.template.clock
+    index = np.arange(len(past.values) + mine.shape[1])
+    low, high = np.quantile(mine, [0.5 - forecast.level / 2, 0.5 + forecast.level / 2], axis=0)
+    return forecast_fan(
+        past.values[:, 0],
+        mine.mean(axis=0),
+        low,
+        high,
+        {name: values[series, :, 0] for name, values in forecast.simple.items()},
+        level=forecast.level,
+        stamps=None if clock is None else [str(stamp) for stamp in clock.stamps(past.start, index).to_pylist()],
+        heading=f"Forecast of {forecast.template.channels[0]}",
+    )
+
+
 def _check(series: Curves) -> None:
     if not len(series) or any(np.ndim(one) != 2 or not np.size(one) for one in series):
         raise InvalidData("no series to draw: give arrays (T, channels) of one step or more")

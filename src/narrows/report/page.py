@@ -25,6 +25,13 @@ def write_page(run: Run, model: Any, notes: Sequence[str], facts: Mapping[str, s
         facts: Lines of the table of facts, by name.
     """
     ending, folder = "png" if len(model.format_.layout.shape) == 3 else "csv", run.called
+    codes = hasattr(model, "transform")
+    commands = {
+        f"narrows encode {folder} SOURCE --out codes.csv": codes,
+        f"narrows reconstruct {folder} SOURCE --out rows.{ending}": codes,
+        f"narrows forecast {folder} --steps 12 --out next.csv": hasattr(model, "forecast"),
+        f"narrows sample {folder} -n 100 --out samples.{ending}": True,
+    }
     page = render(
         "page.html",
         **about(run, model),
@@ -33,12 +40,8 @@ def write_page(run: Run, model: Any, notes: Sequence[str], facts: Mapping[str, s
         notes=list(notes),
         table=_table(run),
         samples=[],
-        commands=[
-            f"narrows encode {folder} SOURCE --out codes.csv",
-            f"narrows reconstruct {folder} SOURCE --out rows.{ending}",
-            f"narrows sample {folder} -n 100 --out samples.{ending}",
-        ],
-        code=["codes = model.transform(X)"],
+        commands=[line for line, fits in commands.items() if fits],
+        code=["codes = model.transform(X)" if codes else "rows = model.sample(100)"],
     )
     files.write_text(run.folder / "report.html", page)
 

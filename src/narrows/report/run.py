@@ -13,7 +13,7 @@ import numpy as np
 
 from narrows import files, plots
 from narrows.data.split import count, take
-from narrows.errors import NarrowsError
+from narrows.errors import InvalidData, NarrowsError
 from narrows.evaluate import Comparison, Elbow, PriorGap, compare
 from narrows.plots._style import DPI, some
 
@@ -256,6 +256,13 @@ def _draw(run: Run, model: Any, train: Any, test: Any, labels: Any, test_labels:
             "the model takes for alike lie close together.",
             lambda: _map(model, train, test, labels, test_labels, label_name),
         )
+    if hasattr(model, "forecast"):
+        add(
+            "forecast",
+            "Forecast",
+            "How the first series goes on, with the range of nine in ten draws, beside what simple methods say.",
+            lambda: _forecast(model),
+        )
     add(
         "samples",
         "Samples",
@@ -325,6 +332,13 @@ def _pairs(model: Any, seen: Any) -> Figure:
     return plots.series_pairs(format_.curves(seen), made, channels=format_.channels)
 
 
+def _forecast(model: Any) -> Figure:
+    past = model.format_.ends[0]
+    if past.values.dtype == object:
+        raise InvalidData("categories are not drawn")
+    return plots.forecast_figure(model.forecast(), past)
+
+
 def _samples(model: Any, seen: Any, images: bool) -> Figure:
     if model.format_.layout.series:
         return plots.series_sheet(model.format_.curves(model.sample(8, random_state=0)), model.format_.curves(seen))
@@ -339,10 +353,10 @@ def _samples(model: Any, seen: Any, images: bool) -> Figure:
 def _facts(model: Any, train: Any, test: Any) -> dict[str, str]:
     layout, size = model.format_.layout, model.choices_.code_size_of(model.module_)
     held = "none held out" if test is None else f"{count(test):,} held out"
-    does = "narrowed to" if hasattr(model, "transform") else "made from"
+    made = f", {'narrowed to' if hasattr(model, 'transform') else 'made from'} {_numbers(size)}" if size else ""
     return {
         "Rows": f"{count(train):,} trained on, {held}",
-        "A row": f"{_shape(layout.shape)}, {does} {_numbers(size)}",
+        "A row": f"{_shape(layout.shape)}{made}",
         "Model": type(model).__name__,
         **training_facts(model),
     }

@@ -56,7 +56,8 @@ def equal(a, b):
 
 def test_every_corruption_is_listed():
     room = {c for c in vars(corruptions).values() if isinstance(c, type) and issubclass(c, Corruption)}
-    assert room - {Corruption} == {type(part) for part in PARTS}
+    # slips of the pen change how long texts are, which no other corruption may: they are tested with the texts
+    assert room - {Corruption, corruptions.Slips} == {type(part) for part in PARTS}
 
 
 @parts

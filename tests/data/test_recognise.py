@@ -84,7 +84,7 @@ def test_what_is_recognised_can_be_overruled(tmp_path):
     np.save(tmp_path / "noise.npy", scattered())
     assert open_source(str(tmp_path / "noise.npy"), kind="auto").kind == "table"
     assert open_source(str(tmp_path / "noise.npy"), kind="series").kind == "series"
-    with pytest.raises(InvalidParameter, match="table, series or images"):
+    with pytest.raises(InvalidParameter, match="table, series, images or text"):
         open_source(path, kind="music")
     with pytest.raises(InvalidData, match="cannot be read as images"):
         open_source("passengers", kind="images")

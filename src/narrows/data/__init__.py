@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from narrows.data.factors import FactorImages, factor_images
+    from narrows.data.formats import format_for, format_from_config
     from narrows.data.image import Image, ImageFormat
     from narrows.data.midi import Tune
     from narrows.data.music import Music, MusicFormat
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from narrows.data.samples import Sample, catalogue, load
     from narrows.data.series import Series, SeriesFormat
     from narrows.data.series_set import SeriesSet
-    from narrows.data.sources import Source, format_for, format_from_config, open_source
+    from narrows.data.sources import Source, open_source
     from narrows.data.spool import open_stream
     from narrows.data.stream import PictureStream, Stream, TableStream
     from narrows.data.table import Table, TableFormat
@@ -46,8 +47,8 @@ _HOMES = {
     "Tune": "midi",
     "catalogue": "samples",
     "factor_images": "factors",
-    "format_for": "sources",
-    "format_from_config": "sources",
+    "format_for": "formats",
+    "format_from_config": "formats",
     "load": "samples",
     "open_source": "sources",
     "open_stream": "spool",

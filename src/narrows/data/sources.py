@@ -3,40 +3,29 @@
 from __future__ import annotations
 
 import glob
-import importlib
 import os
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from narrows._part import Part
-from narrows.data.corpus import Corpus, corpus_of, recognised
+from narrows.data.corpus import corpus_of, recognised
+from narrows.data.formats import format_for, kind_of
 from narrows.data.midi import ENDINGS as MIDI
 from narrows.data.midi import find_midi, read_tunes
 from narrows.data.pictures import SUFFIXES as PICTURES
 from narrows.data.pictures import find_pictures, readable
-from narrows.data.series_set import SeriesSet, open_series
+from narrows.data.series_set import open_series
 from narrows.data.stores import load_arrays
 from narrows.data.stream import Stream
-from narrows.errors import InvalidData, InvalidType, SavedModelError, UnreadableFile
+from narrows.errors import InvalidData, UnreadableFile
 
 TABLES = (
     ".csv", ".csv.gz", ".data", ".db", ".json", ".json.gz", ".jsonl", ".jsonl.gz", ".ndjson", ".ndjson.gz", ".parquet",
     ".pq", ".sqlite", ".sqlite3", ".tab", ".tab.gz", ".tsv", ".tsv.gz", ".txt", ".txt.gz",
 )  # fmt: skip
 ARRAYS = (".npy", ".npz")
-#: The fitted formats that a saved model may name, and their homes.
-FORMATS = {
-    "image": ("image", "ImageFormat"),
-    "music": ("music", "MusicFormat"),
-    "series": ("series", "SeriesFormat"),
-    "table": ("table", "TableFormat"),
-    "text": ("text", "TextFormat"),
-}
 KINDS = (
     "a table (.csv, .tsv, .parquet, .json, .sqlite), images (.png, .jpg, .tif, .webp, …), an array (.npy, .npz), a "
     "text (.txt, .md), a folder or a pattern of these, MIDI files (.mid), an SQL query, or the name of a sample"
@@ -136,7 +125,7 @@ def open_source(
         return Source(source.name, source.kind, source, notes=notes, format=format_for(source, **options))
     if not isinstance(source, (str, os.PathLike)):
         chosen = format_for(source, **options)
-        return Source("data", _kind(chosen), source, format=chosen)
+        return Source("data", kind_of(chosen), source, format=chosen)
     word = os.fspath(source)
     if sql is not None:
         return _table(_listed(word), sql, Path(word).stem, budget)
@@ -154,94 +143,6 @@ def open_source(
     if glob.has_magic(word):
         return _open_pattern(str(path), word, options, budget)
     return _open_sample(word, url, options)
-
-
-def format_for(data: Any, **options: Any) -> Part:
-    """The format that suits raw data.
-
-    Args:
-        data: An array, a DataFrame, a list of image files, Pillow images or arrays, or a folder of images.
-        options: Options of `formats.Image` (``size``, ``mode``, ``skip_bad``, …), used if it is images.
-
-    Returns:
-        ``formats.Image(…)`` for arrays with three or four axes, lists of images and paths; ``formats.Text()`` for a
-        `Corpus`; else ``formats.Table()``.
-
-    Raises:
-        InvalidType: If the data is neither a table nor images.
-        InvalidData: If an array has another number of axes.
-    """
-    from narrows.data.image import Image
-
-    if isinstance(data, Corpus):
-        from narrows.data.text import Text
-
-        return Text()
-    if isinstance(data, SeriesSet):
-        from narrows.data.series import Series
-
-        return Series()
-    if _looks_like_images(data):
-        return Image(**{name: value for name, value in options.items() if value is not None})
-    from narrows.data.table import Table
-
-    return Table()
-
-
-def format_from_config(config: Mapping[str, Any]) -> Any:
-    """The fitted format that ``to_config`` described.
-
-    Raises:
-        SavedModelError: If the kind of format is not known, or the description is damaged.
-    """
-    kind = config.get("format")
-    if kind not in FORMATS:
-        raise SavedModelError(f"the saved model has data of kind {kind!r}, but this version knows {', '.join(FORMATS)}")
-    home, name = FORMATS[kind]
-    return getattr(importlib.import_module(f"narrows.data.{home}"), name).from_config(config)
-
-
-# --- images or table -----------------------------------------------------------------------------------------
-
-
-def _looks_like_images(data: Any) -> bool:
-    if isinstance(data, (str, os.PathLike)):
-        return True
-    if isinstance(data, Stream):
-        return data.kind == "images"
-    if isinstance(data, (list, tuple)):
-        return bool(data) and all(_is_picture(item) for item in data)
-    if hasattr(data, "columns") or hasattr(data, "__dataframe__") or hasattr(data, "__arrow_c_stream__"):
-        return False
-    shape = getattr(data, "shape", None)
-    if shape is None:
-        if hasattr(data, "__array__"):
-            return _looks_like_images(np.asarray(data))
-        raise InvalidType(
-            f"{type(data).__name__} is neither a table nor images; give an array (n, columns) or (n, height, width[, "
-            "channels]), a DataFrame, a folder or list of images"
-        )
-    if len(shape) in (3, 4):
-        return True
-    if len(shape) > 4:
-        raise InvalidData(
-            f"an array of shape {tuple(shape)} has too many axes; images have (n, height, width[, channels])"
-        )
-    return False  # the table format says what is wrong with fewer than two axes
-
-
-def _is_picture(item: Any) -> bool:
-    if isinstance(item, np.ndarray) or type(item).__name__ == "Tensor":
-        return item.ndim in (2, 3)
-    if isinstance(item, os.PathLike):
-        return True
-    if isinstance(item, str):
-        return item.lower().endswith(PICTURES)
-    return any(base.__module__ == "PIL.Image" for base in type(item).__mro__)
-
-
-def _kind(chosen: Part) -> str:
-    return "images" if chosen.key() == "formats.Image" else "table"
 
 
 # --- by what the word is -------------------------------------------------------------------------------------
@@ -411,7 +312,7 @@ def _array(path: Path, part: str | None, options: dict[str, Any]) -> Source:
     named = (arrays[k] for k in ("y", "labels", "target", "y_train") if k in arrays and k != key)
     labels = next((a for a in named if a.shape == data.shape[:1]), None)
     chosen = format_for(data, **options)
-    return Source(path.stem, _kind(chosen), data, labels=labels, notes=notes, format=chosen)
+    return Source(path.stem, kind_of(chosen), data, labels=labels, notes=notes, format=chosen)
 
 
 def _table(source: str | list[str] | None, sql: str | None, name: str, budget: Budget = None) -> Source:

@@ -21,9 +21,9 @@ import pathlib, sys, narrows
 assert pathlib.Path(narrows.__file__).is_relative_to(sys.argv[1]), narrows.__file__
 from narrows import data
 names = [entry.name for entry in data.catalogue() if entry.embedded]
-assert len(names) == 4, names
+assert {"digits", "fashion", "passengers", "heartbeats", "banknote", "census"} <= set(names), names
 for name in names:
-    assert len(data.load(name).data) > 1000
+    assert len(data.load(name).data) > 0, name
 """
 
 

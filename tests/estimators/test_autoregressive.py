@@ -1,5 +1,7 @@
 """Forecasts of series: what is learnt, drawn, compared and said; and what is refused."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -9,9 +11,10 @@ import narrows
 from narrows import AutoregressiveModel, Training, likelihoods, networks
 from narrows.data import Series
 from narrows.data.series_set import open_series
+from narrows.data.trend import Trend
 from narrows.errors import InvalidData, InvalidParameter
 from narrows.estimators._forecast import calendar
-from narrows.estimators._forecast_fit import horizon, widen, widening
+from narrows.estimators._forecast_fit import horizon, later, widen, widening
 from narrows.evaluate.forecasts import (
     compare_forecasts,
     exponential_smoothing,
@@ -201,6 +204,41 @@ def test_the_calendar_decides_between_seasons_that_are_nearly_one():
 
 
 # --- bad input ---------------------------------------------------------------------------------------------------
+
+
+TWICE = Training(epochs=2, batch_size=32)
+
+
+def test_what_cannot_be_compared_is_no_error():
+    blank = seasonal(150)
+    blank[-40:] = np.nan
+    assert AutoregressiveModel(SMALL, season=8, training=TWICE, random_state=0).fit(blank).comparison_ is None
+    with pytest.raises(InvalidData, match="blank"):
+        compare_forecasts(lambda i, start: np.zeros((9, 2, 1)), [np.array([[1.0], [2], [np.nan], [np.nan]])], 2, [[2]])
+
+
+def test_a_long_series_is_compared_wherever_it_stands():
+    short = [seasonal(12, s) for s in range(21)]
+    found = AutoregressiveModel(SMALL, season=8, training=TWICE, random_state=0).fit([*short, seasonal(150)])
+    assert found.comparison_.origins == 8
+
+
+def test_values_without_a_logarithm_leave_forecasts_finite():
+    t = np.arange(160)
+    level = np.exp(0.02 * t) * (2 + np.sin(2 * np.pi * t / 8)) * 10
+    model = AutoregressiveModel(SMALL, season=8, compare=False, training=TWICE, random_state=0).fit(level)
+    model.format_ = replace(model.format_, trend=Trend((8,), True, start=((10.0,),) * 8))
+    for bad in (0.0, -1.0):
+        assert np.isfinite(model.forecast(8, np.where(t == 157, bad, level)).draws).all()
+
+
+def test_short_series_are_held_out_by_series():
+    random = np.random.default_rng(0)
+    opened = open_series([random.normal(size=25) for _ in range(200)] + [random.normal(size=80)])
+    format_ = Series(window=32, stride=1).fit(opened)
+    train, held = later(format_.to_rows(opened), format_, opened, Training())
+    assert len(train) + len(held) == 200 + 49
+    assert len(train) > 3 * len(held) > 0
 
 
 @pytest.mark.parametrize(

@@ -171,7 +171,9 @@ def _one(
     cells = format_._decode(torch.stack(made, dim=1).cpu(), None, clip=False)
     if trend is None:
         return cells
-    whole = np.stack([filled(c, season) for c in history.T], axis=1)
+    whole = np.stack([filled(c, season) for c in (trend.above(history) if trend.log else history).T], axis=1)
+    if trend.log:  # a channel without a value goes on from the usual level
+        whole = np.where(whole > 0, whole, np.mean(trend.start, axis=0) if trend.start else 1.0)
     return trend.integrate(cells, whole, phase)
 
 

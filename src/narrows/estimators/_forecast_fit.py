@@ -44,19 +44,47 @@ def head(opened: SeriesSet, steps: int) -> SeriesSet:
     )
 
 
+def origins_of(tracks: Sequence[Any], steps: int, origins: int, most: int) -> tuple[list[Any], list[list[int]]]:
+    """Series whose held-out steps forecasts can be compared on, and where the forecasts begin.
+
+    Args:
+        tracks: Whole series.
+        steps: How far ahead.
+        origins: Forecasts per series, at most.
+        most: Series, at most.
+    """
+    series: list[Any] = []
+    found: list[list[int]] = []
+    for track in tracks:
+        length, seen = len(track), np.isfinite(track.values).any(axis=1)
+        held, last = len(held_steps(length, steps)), length - steps
+        starts = np.unique(np.linspace(length - held, last, origins).round().astype(int)) if 0 < steps <= held else []
+        starts = [int(s) for s in starts if seen[:s].any() and seen[s : s + steps].any()]
+        if starts and len(series) < most:
+            series.append(track)
+            found.append(starts)
+    return series, found
+
+
 def start_of(track: Any, kept: int, opened: SeriesSet) -> float:
     step = 1.0 if opened.clock is None else opened.clock.step
     return float(track.start + max(0, len(track) - kept) * step)
 
 
 def later(rows: Rows, format_: SeriesFormat, opened: SeriesSet, training: Training) -> tuple[Rows, Rows | None]:
-    """Windows to learn from, and those that end in the last part of their series, to stop by."""
+    """Windows to learn from, and those that end in the last part of their series, to stop by.
+
+    Of series that are one window each, every so many are held out whole.
+    """
     lost = 0 if format_.trend is None else format_.trend.lost
     lengths = [max(1, len(t) - lost) for t in opened.tracks]
     places = format_.places(lengths)
     ends = places[:, 1] + places[:, 2]
     limit = np.array(lengths)[places[:, 0]] * (1 - max(training.validation, 0.0))
-    late = torch.from_numpy((ends > np.ceil(limit)) & (np.array(lengths)[places[:, 0]] > 0))
+    alone = np.bincount(places[:, 0], minlength=len(lengths))[places[:, 0]] == 1
+    turn = np.cumsum(alone) * max(training.validation, 0.0)
+    chosen = np.floor(turn) > np.floor(turn - max(training.validation, 0.0))
+    late = torch.from_numpy(np.where(alone, chosen, ends > np.ceil(limit)))
     if training.validation == 0 or int(late.sum()) < 4 or int((~late).sum()) < 8:
         return rows, None
     return rows.take(~late), rows.take(late)

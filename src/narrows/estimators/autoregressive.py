@@ -23,9 +23,9 @@ from narrows.estimators._forecast_fit import (
     ForecastStep,
     few_values,
     head,
-    head_of,
     horizon,
     later,
+    origins_of,
     planned,
     start_of,
     widen,
@@ -214,11 +214,14 @@ class AutoregressiveModel(BaseModel):
         opened = open_series(X, id=options.id, time=options.time, values=options.values, every=options.every)
         check_any(opened)
         season, notes = self._season(opened)
-        steps = horizon(opened, season) if self.compare else 0
+        numbers = opened.tracks[0].values.dtype != object
+        steps = horizon(opened, season) if self.compare and numbers else 0
+        compared = origins_of(opened.tracks if steps else [], steps, ORIGINS, COMPARED)
+        steps = steps if compared[0] else 0
         fitted = self._fit_to(opened, opened if not steps else head(opened, steps), season, options, seed)
         comparison = None
         if steps:
-            comparison = fitted._compare(opened, steps, season, seed)
+            comparison = fitted._compare(*compared, steps, season, seed)
             fitted = self._fit_to(opened, opened, season, options, seed, fitted)
         self.__dict__.update(fitted.__dict__)
         self.season_, self.comparison_ = season, comparison
@@ -287,15 +290,9 @@ class AutoregressiveModel(BaseModel):
         found = choose_trend(long, season, [round((start - origin) / step) for start in starts])
         return found if found != Trend(start=found.start) else None
 
-    def _compare(self, opened: SeriesSet, steps: int, season: int, seed: int) -> ForecastComparison:
-        series, origins = [], []
-        for track in opened.tracks[:COMPARED]:
-            last = len(track) - steps
-            held = len(track) - len(head_of(len(track), steps))
-            if held and last >= len(track) - held:
-                series.append(track)
-                origins.append(np.unique(np.linspace(len(track) - held, last, ORIGINS).round().astype(int)).tolist())
-
+    def _compare(
+        self, series: list[Any], origins: list[list[int]], steps: int, season: int, seed: int
+    ) -> ForecastComparison:
         def forecast(i: int, start: int) -> Any:
             phase = self.format_.template.phase(series[i])
             return roll(self.module_, self.format_, [series[i].values[:start]], steps, DRAWS, seed, season, [phase])[

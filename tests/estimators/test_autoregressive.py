@@ -203,9 +203,6 @@ def test_the_calendar_decides_between_seasons_that_are_nearly_one():
     assert calendar(367, None) == 367
 
 
-# --- bad input ---------------------------------------------------------------------------------------------------
-
-
 TWICE = Training(epochs=2, batch_size=32)
 
 
@@ -241,6 +238,40 @@ def test_short_series_are_held_out_by_series():
     assert len(train) > 3 * len(held) > 0
 
 
+def test_each_of_two_fits_keeps_checkpoints_of_its_own(tmp_path, monkeypatch):
+    folders, learn = [], AutoregressiveModel._learn
+
+    def interrupted(self, *args):
+        folders.append(self.training.checkpoint)
+        learn(self, *args)
+        if stop:
+            self.history_.stopped = "interrupted in epoch 1"
+
+    monkeypatch.setattr(AutoregressiveModel, "_learn", interrupted)
+    training, stop = TWICE.set_params(checkpoint=str(tmp_path)), False
+    model = AutoregressiveModel(SMALL, training=training, random_state=0).fit(seasonal())
+    assert model.comparison_ is not None
+    assert folders == [str(tmp_path / "held-out"), str(tmp_path / "whole")]
+    folders.clear()
+    stop = True
+    model.fit(seasonal())
+    assert len(folders) == 1
+    assert model.comparison_ is None
+    assert any("interrupted" in reason for reason in model.reasons_)
+
+
+def test_without_time_stamps_a_tail_is_given_its_season():
+    random, t = np.random.default_rng(0), np.arange(168)
+    X = 10 * np.sin(2 * np.pi * t / 12) + 0.1 * random.normal(size=168)
+    model = AutoregressiveModel(SMALL, season=12, compare=False, training=TWICE, random_state=0).fit(X[:144])
+    assert model.format_.trend.profile
+    for start in (0, 5, 100):
+        assert np.abs(model.forecast(24, X[start:144]).mean - X[144:]).mean() < 0.5
+
+
+# --- bad input ---------------------------------------------------------------------------------------------------
+
+
 @pytest.mark.parametrize(
     ("call", "error", "word"),
     [
@@ -256,13 +287,14 @@ def test_short_series_are_held_out_by_series():
         (lambda m: AutoregressiveModel(season=0).fit(seasonal()), InvalidParameter, "season"),
         (lambda m: AutoregressiveModel(trend="up").fit(seasonal()), InvalidParameter, "trend"),
         (lambda m: AutoregressiveModel(format=narrows.data.Table()).fit(seasonal()), InvalidParameter, "Series"),
+        (lambda m: AutoregressiveModel(format=Series(scaling="instance")).fit(seasonal()), InvalidParameter, "global"),
         (lambda m: AutoregressiveModel().fit(np.arange(7.0)), InvalidData, "give 8 or more"),
         (lambda m: AutoregressiveModel().fit(np.full(50, np.nan)), InvalidData, "blank"),
         (lambda m: AutoregressiveModel(networks.Dense()).fit(seasonal()), InvalidParameter, "Dense"),
     ],
     ids=[
         "no steps", "half a step", "no draws", "level", "short history", "channels", "no sample", "where", "not fitted",
-        "season", "trend", "format", "short", "gaps", "network",
+        "season", "trend", "format", "scaling", "short", "gaps", "network",
     ],
 )  # fmt: skip
 def test_what_cannot_be_done_is_said(fitted, call, error, word):

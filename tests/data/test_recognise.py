@@ -1,5 +1,7 @@
 """Series are told from tables and images by what they hold, and can be asked for."""
 
+import time
+
 import numpy as np
 import pandas as pd
 import pyarrow as pa
@@ -69,6 +71,15 @@ def test_series_are_told_from_tables_and_images(data, series):
 def test_several_series_of_one_calendar_are_recognised_by_their_names():
     frame = pd.concat([stamped(20).to_pandas().assign(shop=s) for s in "abc"])
     assert "'shop'" in series_reason(pa.Table.from_pandas(frame))
+
+
+def test_an_id_for_every_row_is_no_set_of_series_and_takes_no_time():
+    n = 200_000
+    ids = np.random.default_rng(0).permutation(n)
+    table = pa.table({"day": np.tile(np.arange("2026-01-01", "2026-02-10", dtype="M8[D]"), n // 40), "id": ids})
+    began = time.perf_counter()
+    assert series_reason(table) is None
+    assert time.perf_counter() - began < 10
 
 
 def test_what_is_recognised_can_be_overruled(tmp_path):

@@ -1,5 +1,7 @@
 """Forecasts of series: what is learnt, drawn, compared and said; and what is refused."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -9,9 +11,10 @@ import narrows
 from narrows import AutoregressiveModel, Training, likelihoods, networks
 from narrows.data import Series
 from narrows.data.series_set import open_series
+from narrows.data.trend import Trend
 from narrows.errors import InvalidData, InvalidParameter
 from narrows.estimators._forecast import calendar
-from narrows.estimators._forecast_fit import horizon, widen, widening
+from narrows.estimators._forecast_fit import horizon, later, widen, widening
 from narrows.evaluate.forecasts import (
     compare_forecasts,
     exponential_smoothing,
@@ -200,6 +203,72 @@ def test_the_calendar_decides_between_seasons_that_are_nearly_one():
     assert calendar(367, None) == 367
 
 
+TWICE = Training(epochs=2, batch_size=32)
+
+
+def test_what_cannot_be_compared_is_no_error():
+    blank = seasonal(150)
+    blank[-40:] = np.nan
+    assert AutoregressiveModel(SMALL, season=8, training=TWICE, random_state=0).fit(blank).comparison_ is None
+    with pytest.raises(InvalidData, match="blank"):
+        compare_forecasts(lambda i, start: np.zeros((9, 2, 1)), [np.array([[1.0], [2], [np.nan], [np.nan]])], 2, [[2]])
+
+
+def test_a_long_series_is_compared_wherever_it_stands():
+    short = [seasonal(12, s) for s in range(21)]
+    found = AutoregressiveModel(SMALL, season=8, training=TWICE, random_state=0).fit([*short, seasonal(150)])
+    assert found.comparison_.origins == 8
+
+
+def test_values_without_a_logarithm_leave_forecasts_finite():
+    t = np.arange(160)
+    level = np.exp(0.02 * t) * (2 + np.sin(2 * np.pi * t / 8)) * 10
+    model = AutoregressiveModel(SMALL, season=8, compare=False, training=TWICE, random_state=0).fit(level)
+    model.format_ = replace(model.format_, trend=Trend((8,), True, start=((10.0,),) * 8))
+    for bad in (0.0, -1.0):
+        assert np.isfinite(model.forecast(8, np.where(t == 157, bad, level)).draws).all()
+
+
+def test_short_series_are_held_out_by_series():
+    random = np.random.default_rng(0)
+    opened = open_series([random.normal(size=25) for _ in range(200)] + [random.normal(size=80)])
+    format_ = Series(window=32, stride=1).fit(opened)
+    train, held = later(format_.to_rows(opened), format_, opened, Training())
+    assert len(train) + len(held) == 200 + 49
+    assert len(train) > 3 * len(held) > 0
+
+
+def test_each_of_two_fits_keeps_checkpoints_of_its_own(tmp_path, monkeypatch):
+    folders, learn = [], AutoregressiveModel._learn
+
+    def interrupted(self, *args):
+        folders.append(self.training.checkpoint)
+        learn(self, *args)
+        if stop:
+            self.history_.stopped = "interrupted in epoch 1"
+
+    monkeypatch.setattr(AutoregressiveModel, "_learn", interrupted)
+    training, stop = TWICE.set_params(checkpoint=str(tmp_path)), False
+    model = AutoregressiveModel(SMALL, training=training, random_state=0).fit(seasonal())
+    assert model.comparison_ is not None
+    assert folders == [str(tmp_path / "held-out"), str(tmp_path / "whole")]
+    folders.clear()
+    stop = True
+    model.fit(seasonal())
+    assert len(folders) == 1
+    assert model.comparison_ is None
+    assert any("interrupted" in reason for reason in model.reasons_)
+
+
+def test_without_time_stamps_a_tail_is_given_its_season():
+    random, t = np.random.default_rng(0), np.arange(168)
+    X = 10 * np.sin(2 * np.pi * t / 12) + 0.1 * random.normal(size=168)
+    model = AutoregressiveModel(SMALL, season=12, compare=False, training=TWICE, random_state=0).fit(X[:144])
+    assert model.format_.trend.profile
+    for start in (0, 5, 100):
+        assert np.abs(model.forecast(24, X[start:144]).mean - X[144:]).mean() < 0.5
+
+
 # --- bad input ---------------------------------------------------------------------------------------------------
 
 
@@ -218,13 +287,14 @@ def test_the_calendar_decides_between_seasons_that_are_nearly_one():
         (lambda m: AutoregressiveModel(season=0).fit(seasonal()), InvalidParameter, "season"),
         (lambda m: AutoregressiveModel(trend="up").fit(seasonal()), InvalidParameter, "trend"),
         (lambda m: AutoregressiveModel(format=narrows.data.Table()).fit(seasonal()), InvalidParameter, "Series"),
+        (lambda m: AutoregressiveModel(format=Series(scaling="instance")).fit(seasonal()), InvalidParameter, "global"),
         (lambda m: AutoregressiveModel().fit(np.arange(7.0)), InvalidData, "give 8 or more"),
         (lambda m: AutoregressiveModel().fit(np.full(50, np.nan)), InvalidData, "blank"),
         (lambda m: AutoregressiveModel(networks.Dense()).fit(seasonal()), InvalidParameter, "Dense"),
     ],
     ids=[
         "no steps", "half a step", "no draws", "level", "short history", "channels", "no sample", "where", "not fitted",
-        "season", "trend", "format", "short", "gaps", "network",
+        "season", "trend", "format", "scaling", "short", "gaps", "network",
     ],
 )  # fmt: skip
 def test_what_cannot_be_done_is_said(fitted, call, error, word):

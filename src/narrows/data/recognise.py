@@ -157,7 +157,11 @@ def _of_stamps(table: Any, cells: dict[Any, Any], time: Any, rows: int) -> str |
         groups = [np.arange(rows)]
         if who is not None:
             codes = cells[who].dictionary_encode().indices.to_numpy() if hasattr(cells[who], "type") else cells[who]
-            groups = [np.flatnonzero(codes == code) for code in np.unique(codes)]
+            order = np.argsort(codes, kind="stable")
+            first = np.unique(codes[order], return_index=True)[1]
+            if rows < FEWEST * len(first):
+                continue
+            groups = np.split(order, first[1:])
         groups = [g[np.argsort(stamps.ticks[g], kind="stable")] for g in groups]
         if rows < FEWEST * len(groups) or any((np.diff(stamps.ticks[g]) == 0).any() for g in groups):
             continue

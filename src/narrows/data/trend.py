@@ -58,6 +58,10 @@ class Trend:
             x = x[lag:] - x[:-lag]
         return x
 
+    def above(self, values: Floats) -> Floats:
+        """Values whose logarithm is taken: blank where they are 0 or less."""
+        return np.where(values > 0, values, np.nan)
+
     def integrate(self, y: Floats, history: Floats | None = None, phase: int = 0) -> Floats:
         """Series that go on from a history.
 

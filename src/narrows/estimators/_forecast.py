@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from narrows.data.clock import Clock
 from narrows.data.series_close import Template, close_series
 from narrows.data.series_format import SeriesFormat, stacked
 from narrows.data.series_set import SeriesSet, Track
+from narrows.data.trend import Trend
 from narrows.errors import InvalidData
 from narrows.evaluate.forecasts import baselines, filled
 from narrows.training.seeds import hash_seed, seeded
@@ -114,9 +115,10 @@ def forecast_of(
 ) -> Forecast:
     """The forecast of some series, with the simple ones beside it."""
     template, tracks = format_.template, opened.tracks
-    made = roll(
-        module, format_, [t.values for t in tracks], steps, draws, seed, season, [template.phase(t) for t in tracks]
-    )
+    phases = [template.phase(t) for t in tracks]
+    if template.clock is None and tracks is not format_.ends:
+        phases = [nearest_phase(format_.trend, t.values, p) for t, p in zip(tracks, phases, strict=True)]
+    made = roll(module, format_, [t.values for t in tracks], steps, draws, seed, season, phases)
     step = 1.0 if template.clock is None else template.clock.step
     starts = tuple(t.start + len(t) * step for t in tracks)
     simple = {}
@@ -125,6 +127,29 @@ def forecast_of(
             simple[name] = np.stack([np.stack([method(c, steps) for c in t.values.T], axis=1) for t in tracks])
     names = tuple(t.name if t.name is not None else i for i, t in enumerate(tracks))
     return Forecast(made, level, simple, template, names, starts)
+
+
+def nearest_phase(trend: Trend | None, history: NDArray[Any], phase: int) -> int:
+    """Which step of the usual season a history without time stamps begins with: what leaves the least variance.
+
+    Args:
+        trend: What is taken away.
+        history: ``(T, C)``.
+        phase: What is said where nothing tells: there is no usual season, or too little to compare.
+    """
+    if trend is None or not trend.profile:
+        return phase
+    plain = replace(trend, profile=())
+    taken = plain.forward(history)
+    known = np.isfinite(taken).sum(axis=0) > 1
+    if not known.any():
+        return phase
+    scale = np.nanvar(taken[:, known], axis=0)
+    left = [
+        float((np.nanvar(trend.forward(history, p)[:, known], axis=0) / np.where(scale > 0, scale, 1.0)).mean())
+        for p in range(len(trend.profile))
+    ]
+    return int(np.argmin(left))
 
 
 def roll(
@@ -171,7 +196,9 @@ def _one(
     cells = format_._decode(torch.stack(made, dim=1).cpu(), None, clip=False)
     if trend is None:
         return cells
-    whole = np.stack([filled(c, season) for c in history.T], axis=1)
+    whole = np.stack([filled(c, season) for c in (trend.above(history) if trend.log else history).T], axis=1)
+    if trend.log:  # a channel without a value goes on from the usual level
+        whole = np.where(whole > 0, whole, np.mean(trend.start, axis=0) if trend.start else 1.0)
     return trend.integrate(cells, whole, phase)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,8 +13,10 @@ import torch
 from torch import Tensor
 
 from narrows._types import Rows
+from narrows.data.seasons import find_season
 from narrows.data.series_format import SeriesFormat
 from narrows.data.series_set import SeriesSet
+from narrows.estimators._forecast import calendar
 from narrows.likelihoods.base import masked_sum
 from narrows.likelihoods.continuous import LaplaceDistribution
 from narrows.models.autoregressive import AutoregressiveModule, AutoregressiveStep
@@ -27,6 +30,20 @@ def horizon(opened: SeriesSet, season: int) -> int:
     longest = max(len(t) for t in opened.tracks)
     steps = min(season if 1 < season <= 60 else 12, longest // 10)
     return steps if longest - len(held_steps(longest, steps)) >= 24 + season else 0
+
+
+def season_of(given: int | None, opened: SeriesSet) -> tuple[int, list[str]]:
+    """Steps of a season, 1 for none, as given or as found, and why."""
+    if given is not None:
+        return int(given), [f"a season of {given} steps, as given"]
+    if opened.tracks[0].values.dtype == object:
+        return 1, []
+    found, strength = find_season([t.values for t in opened.tracks])
+    season = calendar(found, opened.clock)
+    if season == 1:
+        return 1, ["no season: the autocorrelation has no clear peak"]
+    near = "" if season == found else f", the calendar's period next to {found}"
+    return season, [f"a season of {season} steps{near}: the autocorrelation there is {strength:.2f} (season= sets it)"]
 
 
 def held_steps(length: int, steps: int) -> range:
@@ -44,19 +61,47 @@ def head(opened: SeriesSet, steps: int) -> SeriesSet:
     )
 
 
+def origins_of(tracks: Sequence[Any], steps: int, origins: int, most: int) -> tuple[list[Any], list[list[int]]]:
+    """Series whose held-out steps forecasts can be compared on, and where the forecasts begin.
+
+    Args:
+        tracks: Whole series.
+        steps: How far ahead.
+        origins: Forecasts per series, at most.
+        most: Series, at most.
+    """
+    series: list[Any] = []
+    found: list[list[int]] = []
+    for track in tracks:
+        length, seen = len(track), np.isfinite(track.values).any(axis=1)
+        held, last = len(held_steps(length, steps)), length - steps
+        starts = np.unique(np.linspace(length - held, last, origins).round().astype(int)) if 0 < steps <= held else []
+        starts = [int(s) for s in starts if seen[:s].any() and seen[s : s + steps].any()]
+        if starts and len(series) < most:
+            series.append(track)
+            found.append(starts)
+    return series, found
+
+
 def start_of(track: Any, kept: int, opened: SeriesSet) -> float:
     step = 1.0 if opened.clock is None else opened.clock.step
     return float(track.start + max(0, len(track) - kept) * step)
 
 
 def later(rows: Rows, format_: SeriesFormat, opened: SeriesSet, training: Training) -> tuple[Rows, Rows | None]:
-    """Windows to learn from, and those that end in the last part of their series, to stop by."""
+    """Windows to learn from, and those that end in the last part of their series, to stop by.
+
+    Of series that are one window each, every so many are held out whole.
+    """
     lost = 0 if format_.trend is None else format_.trend.lost
     lengths = [max(1, len(t) - lost) for t in opened.tracks]
     places = format_.places(lengths)
     ends = places[:, 1] + places[:, 2]
     limit = np.array(lengths)[places[:, 0]] * (1 - max(training.validation, 0.0))
-    late = torch.from_numpy((ends > np.ceil(limit)) & (np.array(lengths)[places[:, 0]] > 0))
+    alone = np.bincount(places[:, 0], minlength=len(lengths))[places[:, 0]] == 1
+    turn = np.cumsum(alone) * max(training.validation, 0.0)
+    chosen = np.floor(turn) > np.floor(turn - max(training.validation, 0.0))
+    late = torch.from_numpy(np.where(alone, chosen, ends > np.ceil(limit)))
     if training.validation == 0 or int(late.sum()) < 4 or int((~late).sum()) < 8:
         return rows, None
     return rows.take(~late), rows.take(late)
@@ -124,7 +169,11 @@ def widen(module: AutoregressiveModule, by: float) -> None:
             rho.add_(math.log(by))
 
 
-def planned(training: Training, rows: int, earlier: Any) -> Training:
+def planned(training: Training, rows: int, twice: bool, earlier: Any) -> Training:
+    """How one of the fits is trained; each of two keeps its checkpoints in a folder of its own."""
+    if twice and training.checkpoint is not None:
+        folder = str(Path(training.checkpoint) / ("held-out" if earlier is None else "whole"))
+        training = training.set_params(checkpoint=folder)
     if earlier is not None:
         return training.set_params(epochs=max(1, earlier.history_.best_epoch), time_budget=None)
     if training.epochs is not None:

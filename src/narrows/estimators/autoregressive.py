@@ -11,22 +11,22 @@ import torch
 
 from narrows._part import Interval, Part
 from narrows._types import Layout, Rows
-from narrows.data.seasons import find_season
 from narrows.data.series import Series, SeriesFormat, check_any
 from narrows.data.series_set import SeriesSet, open_series
 from narrows.data.trend import Trend, choose_trend
 from narrows.errors import InvalidData, InvalidParameter
 from narrows.estimators._base import BaseModel
 from narrows.estimators._choices import ModelChoices, Plan
-from narrows.estimators._forecast import Forecast, calendar, forecast_of, roll
+from narrows.estimators._forecast import Forecast, forecast_of, roll
 from narrows.estimators._forecast_fit import (
     ForecastStep,
     few_values,
     head,
-    head_of,
     horizon,
     later,
+    origins_of,
     planned,
+    season_of,
     start_of,
     widen,
     widening,
@@ -209,43 +209,46 @@ class AutoregressiveModel(BaseModel):
         options = self.format or Series()
         if not isinstance(options, Series):
             raise InvalidParameter(f"format={options!r} is not for series: use narrows.data.Series(…)")
+        if options.scaling == "instance":
+            raise InvalidParameter(
+                'Series(scaling="instance") brings every window to a level of its own, which what is to come would be '
+                'part of: forecasts need scaling="global"'
+            )
         training, seed = self._training(), self._seed()
         X = open_data(X, training.memory)
         opened = open_series(X, id=options.id, time=options.time, values=options.values, every=options.every)
         check_any(opened)
-        season, notes = self._season(opened)
-        steps = horizon(opened, season) if self.compare else 0
-        fitted = self._fit_to(opened, opened if not steps else head(opened, steps), season, options, seed)
-        comparison = None
-        if steps:
-            comparison = fitted._compare(opened, steps, season, seed)
-            fitted = self._fit_to(opened, opened, season, options, seed, fitted)
+        season, notes = season_of(self.season, opened)
+        numbers = opened.tracks[0].values.dtype != object
+        steps = horizon(opened, season) if self.compare and numbers else 0
+        compared = origins_of(opened.tracks if steps else [], steps, ORIGINS, COMPARED)
+        steps = steps if compared[0] else 0
+        fitted = self._fit_to(opened, opened if not steps else head(opened, steps), season, options, seed, steps > 0)
+        comparison, said = None, "too few steps to hold some out: forecasts were not compared"
+        if fitted.history_.stopped.startswith("interrupted"):
+            said = "training was interrupted before the last steps were learnt: forecasts were not compared"
+        elif steps:
+            comparison = fitted._compare(*compared, steps, season, seed)
+            said = comparison.sentence()
+            fitted = self._fit_to(opened, opened, season, options, seed, True, fitted)
         self.__dict__.update(fitted.__dict__)
         self.season_, self.comparison_ = season, comparison
         if self._widening > 1.05:
             notes.append(
                 f"steps that were not learnt from are {self._widening:.1f} times as far off: intervals are as wide"
             )
-        said = comparison.sentence() if comparison else "too few steps to hold some out: forecasts were not compared"
         self.reasons_ = [*self.reasons_, *notes, *([said] if self.compare else [])]
         return self
 
-    def _season(self, opened: SeriesSet) -> tuple[int, list[str]]:
-        if self.season is not None:
-            return int(self.season), [f"a season of {self.season} steps, as given"]
-        if opened.tracks[0].values.dtype == object:
-            return 1, []
-        found, strength = find_season([t.values for t in opened.tracks])
-        season = calendar(found, opened.clock)
-        if season == 1:
-            return 1, ["no season: the autocorrelation has no clear peak"]
-        near = "" if season == found else f", the calendar's period next to {found}"
-        return season, [
-            f"a season of {season} steps{near}: the autocorrelation there is {strength:.2f} (season= sets it)"
-        ]
-
     def _fit_to(
-        self, opened: SeriesSet, part: SeriesSet, season: int, options: Series, seed: int, earlier: Self | None = None
+        self,
+        opened: SeriesSet,
+        part: SeriesSet,
+        season: int,
+        options: Series,
+        seed: int,
+        twice: bool,
+        earlier: Self | None = None,
     ) -> Self:
         """A copy that was fitted to ``part``: for as many epochs as an earlier one, and as sure of itself."""
         trend = self._trend(part, season)
@@ -268,7 +271,7 @@ class AutoregressiveModel(BaseModel):
             raise InvalidData("the series make a single window, which is not enough to learn from: give longer series")
         train, held = (rows, None) if earlier is not None else later(rows, fitted_format, part, self._training())
         made = type(self)(**self.get_params(deep=False))
-        made.training = planned(self.training or Training(learning_rate=RATE), len(train), earlier)
+        made.training = planned(self.training or Training(learning_rate=RATE), len(train), twice, earlier)
         made._learn(fitted_format, train, held, seed)
         made.training = self.training
         made._widening = widening(made.module_, held) if earlier is None else earlier._widening
@@ -287,15 +290,9 @@ class AutoregressiveModel(BaseModel):
         found = choose_trend(long, season, [round((start - origin) / step) for start in starts])
         return found if found != Trend(start=found.start) else None
 
-    def _compare(self, opened: SeriesSet, steps: int, season: int, seed: int) -> ForecastComparison:
-        series, origins = [], []
-        for track in opened.tracks[:COMPARED]:
-            last = len(track) - steps
-            held = len(track) - len(head_of(len(track), steps))
-            if held and last >= len(track) - held:
-                series.append(track)
-                origins.append(np.unique(np.linspace(len(track) - held, last, ORIGINS).round().astype(int)).tolist())
-
+    def _compare(
+        self, series: list[Any], origins: list[list[int]], steps: int, season: int, seed: int
+    ) -> ForecastComparison:
         def forecast(i: int, start: int) -> Any:
             phase = self.format_.template.phase(series[i])
             return roll(self.module_, self.format_, [series[i].values[:start]], steps, DRAWS, seed, season, [phase])[
@@ -313,7 +310,8 @@ class AutoregressiveModel(BaseModel):
 
         Args:
             steps: How many steps; None: a season, or 12.
-            X: Series to go on from, as in ``fit``; None: the training series.
+            X: Series to go on from, as in ``fit``; None: the training series. Without time stamps, the step of a usual
+                season that a series begins with is the one which fits it best.
             draws: Ways to go on that are drawn for each series.
             level: Share of the draws inside the intervals.
             random_state: Whole number for equal draws; None: others every time.

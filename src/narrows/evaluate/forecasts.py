@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from narrows.errors import InvalidData
+
 Floats = NDArray[np.float64]
 
 #: Seasons beyond which exponential smoothing is fitted without one: its states would be as many.
@@ -171,6 +173,9 @@ def compare_forecasts(
 
     Returns:
         Mean absolute scaled errors, by the medians of the draws, and the coverage of the 90 % intervals.
+
+    Raises:
+        InvalidData: If all values after the origins are blank.
     """
     simple, errors, inside = baselines(season), dict[str, list[float]](), list[NDArray[np.bool_]]()
     for i, (one, starts) in enumerate(zip(series, origins, strict=True)):
@@ -188,7 +193,9 @@ def compare_forecasts(
                 answers[name] = np.stack([make(column, steps)[: len(future)] for column in history.T], axis=1)
             for name, answer in answers.items():
                 errors.setdefault(name, []).append(float((np.abs(answer - future) / scale)[seen].mean()))
+    if not errors:
+        raise InvalidData("no forecast can be compared: all values after the origins are blank; give other origins")
     missing = "" if "exponential smoothing" in simple else "Exponential smoothing: pip install 'narrows[series]'."
-    covered = float(np.concatenate(inside).mean()) if inside else math.nan
+    covered = float(np.concatenate(inside).mean())
     means = {name: float(np.mean(values)) for name, values in errors.items()}
     return ForecastComparison(means, steps, len(inside), season, covered, missing)

@@ -49,9 +49,9 @@ def pieces(text: str) -> list[Piece]:
     """The words, numbers and marks of a text, in order.
 
     A word is made of letters, with single apostrophes, hyphens, dots or ampersands between them (``o'clock``,
-    ``third-quarter``, ``u.s``); the ends of ``it's`` and ``we'll`` are marks. What has digits in it is a number, ``covid19``
-    too. Links, addresses and names such as ``snake_case`` are marks, and so is ``<unk>``: a word that whoever prepared
-    the text left out.
+    ``third-quarter``, ``u.s``); the ends of ``it's`` and ``we'll`` are marks. What has digits in it is a number (as
+    ``covid19``). Links, addresses and names such as ``snake_case`` are marks, and so is ``<unk>``: a word that whoever
+    prepared the text left out.
 
     Example:
         ```python

@@ -16,7 +16,18 @@ from torch import Tensor
 from narrows._part import Interval, NotNegative, Part
 from narrows._types import Layout, Rows
 
-__all__ = ["Binarise", "Chain", "Corruption", "Gaussian", "Masking", "RowSwap", "SaltAndPepper", "Slips", "Warp"]
+__all__ = [
+    "Binarise",
+    "Chain",
+    "Corruption",
+    "Gaps",
+    "Gaussian",
+    "Masking",
+    "RowSwap",
+    "SaltAndPepper",
+    "Slips",
+    "Warp",
+]
 
 _KNOTS = 5  # places along each side of an image where `Warp` draws a shift
 

@@ -6,11 +6,13 @@ import json
 
 import numpy as np
 import pytest
+from safetensors.torch import load_file
 
 import narrows
 from narrows import Corrector
 from narrows.errors import InvalidData, InvalidParameter, InvalidType, SavedModelError, UnreadableFile
 from narrows.estimators import NotFitted
+from narrows.estimators._corrector_files import restored
 
 CITIES = ["boston", "austin", "denver", "seattle", "chicago", "houston"]
 NAMES = ["ruth", "ludwig", "ursula", "oskar", "fritz", "elsbeth", "bruno", "agnes", "konrad", "hedwig"]
@@ -45,7 +47,7 @@ def test_what_is_wrong_is_mended_and_all_else_stays(corrector, written, meant):
     assert corrector.correct(written).text == meant
 
 
-@pytest.mark.parametrize("text", ["", "  \n", "1, 2, 3…", *CORPUS[:8:3], "the train to Ulm leaves at 9"])
+@pytest.mark.parametrize("text", ["", "  \n", "1, 2, 3…", *CORPUS[:8:3], "the train19 to Ulm leaves at 9"])
 def test_what_is_right_stays(corrector, text):
     done = corrector.correct(text)
     assert (done.text, done.changes) == (text, ())
@@ -142,13 +144,33 @@ def test_a_changed_file_is_refused(corrector, tmp_path):
     folder = corrector.save(tmp_path / "model")
     path = folder / "model.json"
     content = json.loads(path.read_text())
-    for change in ({"words": content["words"][:-1]}, {"letters": "abc"}, {"params": {"error_rate": 7}}):
+    for change in (
+        *({"words": content["words"][:-1]}, {"letters": "abc"}, {"params": {"error_rate": 7}}),
+        *({"error_rate": rate} for rate in (7.0, 0, "0.1", float("nan"), True)),
+        {"letters": content["letters"][:-1] + content["letters"][0]},
+    ):
         from narrows._saved import checksum
 
         new = {**content, **change}
         path.write_text(json.dumps({**new, "checksum": checksum(new)}))
         with pytest.raises(SavedModelError):
             narrows.load(folder)
+
+
+def test_counts_cut_short_or_of_another_kind_are_refused(corrector, tmp_path):
+    folder = corrector.save(tmp_path / "model")
+    content = json.loads((folder / "model.json").read_text())
+    state = load_file(folder / content["weights"])
+    assert restored(content, state).correct("teh train").text == "the train"
+    names = [name for name in state if name.startswith("language.")]
+    assert len(names) == 9
+    for name in names:
+        rest = {n: t for n, t in state.items() if n != name}
+        for changed in ({}, {name: state[name][:-1]}, {name: state[name].float()}, {name: state[name].flip(0)[None]}):
+            with pytest.raises(SavedModelError, match="language"):
+                restored(content, {**rest, **changed})
+    with pytest.raises(SavedModelError, match="not in order"):
+        restored(content, {**state, "language.two_grams": state["language.two_grams"].flip(0)})
 
 
 def test_bad_input_is_refused_in_words(tmp_path):

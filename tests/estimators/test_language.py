@@ -98,6 +98,18 @@ def test_the_data_chooses_what_is_left_open():
 # --- judging ---------------------------------------------------------------------------------------------------
 
 
+def test_a_blank_text_has_no_score_and_moves_no_other(one):
+    with pytest.raises(InvalidData, match="text 1 is blank"):
+        one.score_samples(["the", None, "cat"])
+    assert one.score_samples(["the", "", "cat"])[1] == 0
+    assert one.perplexity(["the", None, "cat"]) == one.perplexity(["the", "cat"])
+
+
+def test_of_a_text_without_tokens_only_the_end_is_judged():
+    model = model_of(epochs=1).fit(["the dog barks", "the cat sleeps"] * 20)
+    assert model.score_samples(["", "the"])[0] < 0
+
+
 def test_the_perplexity_is_what_stepping_through_the_text_says(model):
     text = TEST[:20]
     reader, tokens = model.next_token(), model.format_.encode(text).tolist()

@@ -137,3 +137,20 @@ def test_bad_input_is_refused_in_words(reverser):
         reverser.predict(["abcdeabcde"])
     with pytest.raises(InvalidParameter, match="beam"):
         reverser.predict(["ab"], Beam(width=50))
+
+
+def test_blanks_take_their_partners_with_them_and_are_refused_where_every_text_needs_an_answer():
+    from narrows.estimators.sequence import _pairs
+
+    assert _pairs(["ab", None, "cd", "ef"], ["ba", "xx", float("nan"), "fe"]) == (["ab", "ef"], ["ba", "fe"])
+    assert _pairs([None, "cd", "ef"], None) == (["cd", "ef"], ["cd", "ef"])
+    for texts, replies in ((["a", "b", None], ["a", "b"]), (["a", None, "c"], ["a", "b", None])):
+        with pytest.raises(InvalidData, match="give pairs"):
+            SequenceToSequence().fit(texts, replies)
+
+
+def test_a_blank_text_has_no_answer(reverser):
+    with pytest.raises(InvalidData, match="text 1 is blank"):
+        reverser.predict(["ab", None, "cd"])
+    with pytest.raises(InvalidData, match="text 0 is blank"):
+        reverser.score_samples(["ab", "cd"], [None, "dc"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import time
 
 import numpy as np
 import pytest
@@ -25,6 +26,24 @@ def test_text_is_cut_into_words_numbers_and_marks_that_can_be_put_back():
     rest = "".join(c for i, c in enumerate(text) if not any(p.start <= i < p.end for p in found))
     assert not rest.strip()
     assert next(p for p in found if p.text == "don’t").token == "don't"
+
+
+def test_words_with_digits_or_underlines_in_them_are_not_torn_apart():
+    found = pieces("covid19 is x2y _new_ snake_case 3rd-rate well-known4")
+    assert [(p.text, p.kind) for p in found] == [
+        *(("covid19", "number"), ("is", "word"), ("x2y", "number")),
+        *(("_", "mark"), ("new", "word"), ("_", "mark"), ("snake_case", "mark")),
+        *(("3rd", "number"), ("-", "mark"), ("rate", "word"), ("well", "word"), ("-", "mark"), ("known4", "number")),
+    ]
+
+
+def test_a_long_run_without_spaces_is_cut_quickly():
+    began = time.perf_counter()
+    assert [p.text for p in pieces("a-" * 20_000)] == ["a-" * 19_999 + "a", "-"]
+    assert len(pieces("(" * 40_000)) == 40_000
+    assert len(pieces("me@" * 10_000)) == 20_000
+    assert [p.text for p in pieces("write to me.too@x.org!")] == ["write", "to", "me.too@x.org!"]
+    assert time.perf_counter() - began < 5
 
 
 def test_a_word_takes_the_case_of_another():

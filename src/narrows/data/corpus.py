@@ -35,12 +35,14 @@ class Corpus:
         encoding: Of the files.
         notes: What should be said about how they were found.
         span: The characters of every text that are taken, from the first on and up to the last; None: to its end.
+        blanks: Where in the list of texts that was given there were blanks, which were left out.
     """
 
     parts: tuple[Path | str, ...]
     encoding: str = "utf-8"
     notes: tuple[str, ...] = ()
     span: tuple[int, int | None] = (0, None)
+    blanks: tuple[int, ...] = ()
 
     def __len__(self) -> int:
         """How many texts there are."""
@@ -153,7 +155,7 @@ def _of_table(table: Any, column: str | None) -> Corpus:
             "the column itself, or format=Text(column=…)"
         )
     found = _of_list(_values(table[chosen]), "utf-8")
-    return Corpus(found.parts, notes=(f"column {chosen!r}, a text in every row", *found.notes))
+    return replace(found, notes=(f"column {chosen!r}, a text in every row", *found.notes))
 
 
 def _values(column: Any) -> list[Any]:
@@ -165,7 +167,8 @@ def _holds_text(values: Sequence[Any]) -> bool:
 
 
 def _of_list(values: list[Any], encoding: str) -> Corpus:
-    there = [v for v in values if v is not None and v == v]  # NaN is not itself
+    blanks = tuple(i for i, v in enumerate(values) if v is None or v != v)  # NaN is not itself
+    there = [v for v in values if v is not None and v == v]
     for place, value in enumerate(there):
         if not isinstance(value, (str, os.PathLike)):
             raise InvalidType(
@@ -176,9 +179,8 @@ def _of_list(values: list[Any], encoding: str) -> Corpus:
     missing = next((p for p in parts if isinstance(p, Path) and not p.is_file()), None)
     if missing is not None:
         raise UnreadableFile(f"there is no file {str(missing)!r}")
-    blank = len(values) - len(there)
-    notes = (f"{blank:,} of {len(values):,} texts are blank and were left out",) if blank else ()
-    return _checked(Corpus(parts, encoding, notes))
+    notes = (f"{len(blanks):,} of {len(values):,} texts are blank and were left out",) if blanks else ()
+    return _checked(Corpus(parts, encoding, notes, blanks=blanks))
 
 
 def _checked(corpus: Corpus) -> Corpus:

@@ -15,7 +15,7 @@ from narrows._version import __version__
 from narrows.errors import SavedModelError
 from narrows.estimators._shared import check_params
 from narrows.estimators._store import inside, taken, tensor, write
-from narrows.estimators.corrector import Corrector
+from narrows.estimators.corrector import LETTERS, Corrector
 from narrows.language.channel import TABLES, Channel
 from narrows.language.lexicon import Lexicon
 from narrows.language.ngrams import SPECIAL, Ngrams
@@ -51,18 +51,37 @@ def restored(content: Mapping[str, Any], state: Mapping[str, Tensor]) -> Correct
     made = Corrector(**content["params"])
     check_params(made)
     words, letters = [str(w) for w in content["words"]], str(content["letters"])
+    if len(letters) > LETTERS or len(set(letters)) < len(letters):
+        raise SavedModelError(f"the letters {letters!r} are more than {LETTERS}, or some are there twice")
+    rate = content["error_rate"]
+    if not isinstance(rate, (int, float)) or isinstance(rate, bool) or not 0 < rate <= 0.5:
+        raise SavedModelError(f"the error rate is {rate!r}, not above 0 and at most 0.5")
     size, tables = len(words) + SPECIAL, taken("channel", state)
     fresh = Channel(letters)
     for name in TABLES:
         tensor(tables, name, *fresh.tables[name].shape, dtype=torch.float64)
     counts = tensor(state, "counts", len(words), dtype=torch.float64).numpy()
-    try:
-        language = Ngrams.restored(size, {n: t.numpy() for n, t in taken("language", state).items()})
-    except KeyError as error:
-        raise SavedModelError(f"the tensor 'language.{error.args[0]}' is missing") from error
-    made._set(Lexicon(words), language, Channel(letters, {n: tables[n] for n in TABLES}), counts, content["error_rate"])
+    language = Ngrams.restored(size, {n: t.numpy() for n, t in _ngrams(state, size).items()})
+    made._set(Lexicon(words), language, Channel(letters, {n: tables[n] for n in TABLES}), counts, float(rate))
     made.reasons_ = [str(r) for r in content["reasons"]]
     return made
+
+
+def _ngrams(state: Mapping[str, Tensor], size: int) -> dict[str, Tensor]:
+    """The arrays of the language model, each with its type, and as long as those that go with it.
+
+    Raises:
+        SavedModelError: If one is missing or does not fit.
+    """
+    found = {"one": tensor(state, "language.one", size, dtype=torch.float64)}
+    for order in ("three", "two"):
+        for keys, values in (("grams", "shares"), ("histories", "left")):
+            key = tensor(state, f"language.{order}_{keys}", None, dtype=torch.int64)
+            if not bool((key[1:] > key[:-1]).all()):
+                raise SavedModelError(f"the tensor 'language.{order}_{keys}' is not in order")
+            value = tensor(state, f"language.{order}_{values}", len(key), dtype=torch.float64)
+            found |= {f"{order}_{keys}": key, f"{order}_{values}": value}
+    return found
 
 
 def _card(content: Mapping[str, Any]) -> str:

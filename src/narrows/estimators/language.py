@@ -174,12 +174,13 @@ class LanguageModel(BaseModel):
             X: n texts, as in ``fit``; one text is a list of one.
 
         Returns:
-            ``(n,)`` in nats; longer texts are less likely. 0 for a text without tokens.
+            ``(n,)`` in nats; longer texts are less likely. Of a text without tokens only the end mark is judged; where
+            there is none, it has 0.
 
         Raises:
-            InvalidData: If a text holds a character that was never seen.
+            InvalidData: If there is no text, or one is blank (None).
         """
-        return np.array([float(found.sum()) for found in self._judged(X)])
+        return np.array([float(found.sum()) for found in self._judged(X, blanks=False)])
 
     def score(self, X: Any, y: Any = None) -> float:
         """Mean log p per token, in nats: higher is better, for grid searches.
@@ -208,15 +209,17 @@ class LanguageModel(BaseModel):
             A number of at least 1.
 
         Raises:
-            InvalidData: If there is no text, or it holds a character that was never seen.
+            InvalidData: If there is no text.
         """
         return math.exp(min(-self.score(X), 700.0))
 
-    def _judged(self, X: Any) -> list[NDArray[np.float64]]:
-        """Log p of every token of every text."""
+    def _judged(self, X: Any, blanks: bool = True) -> list[NDArray[np.float64]]:
+        """Log p of every token of every text; blank texts are left out, or refused."""
         self._check_fitted()
         options = self.format_.options
         corpus = X if isinstance(X, Corpus) else corpus_of(X, options.encoding, options.column)
+        if corpus.blanks and not blanks:
+            raise InvalidData(f"text {corpus.blanks[0]} is blank, and has no score: leave blank texts out, or give ''")
         texts, end = list(self.format_.each(corpus)), self.format_.end
         if end is None:
             return [self._log_probs(text) for text in texts]
@@ -259,8 +262,9 @@ class LanguageModel(BaseModel):
 
         Raises:
             InvalidParameter: If a parameter cannot be used.
-            InvalidData: If the prompt holds a character that was never seen. A word that was never seen is read as
-                ``<unk>``, with a warning.
+
+        Warns:
+            DataWarning: If the prompt holds a word or a character that was never seen; it is read as ``<unk>``.
         """
         return "".join(self.stream(prompt, length, strategy, random_state))
 
@@ -280,7 +284,6 @@ class LanguageModel(BaseModel):
 
         Raises:
             InvalidParameter: If a parameter cannot be used, at once.
-            InvalidData: If the prompt cannot be read, at once.
         """
         self._check_fitted()
         if not isinstance(prompt, str):

@@ -97,7 +97,8 @@ class SequenceToSequence(BaseEstimator):
 
         Args:
             X: n texts: a list, a column, or the name of a file, whose lines are the texts.
-            y: As many texts, what each is to become; None: X itself, without the slips that X then gets.
+            y: As many texts, what each is to become; None: X itself, without the slips that X then gets. A pair of
+                which either is blank (None) is left out.
 
         Returns:
             The model itself.
@@ -108,10 +109,8 @@ class SequenceToSequence(BaseEstimator):
             TrainingFailed: If training diverges again and again.
         """
         check_params(self)
-        seed, texts = draw_seed(self.random_state), _texts(X)
-        replies = texts if y is None else _texts(y)
-        if len(replies) != len(texts) or len(texts) < 2:
-            raise InvalidData(f"{len(texts)} texts and {len(replies)} to make of them: give pairs, two at least")
+        seed = draw_seed(self.random_state)
+        texts, replies = _pairs(X, y)
         format_ = Text(tokens=self.tokens, least=1).fit([*texts, *(replies if y is not None else [])])
         network = self.network or Recurrent(cell="gru", hidden=self.width)
         corruption = self.corruption or (corruptions.Slips() if y is None else None)
@@ -146,7 +145,7 @@ class SequenceToSequence(BaseEstimator):
             n texts.
 
         Raises:
-            InvalidData: If a text is longer than any in training, or holds a character that was never seen.
+            InvalidData: If a text is longer than any in training, or blank (None).
         """
         self._check_fitted()
         width = min(4, self.format_.size)
@@ -168,6 +167,9 @@ class SequenceToSequence(BaseEstimator):
 
         Returns:
             ``(n,)``.
+
+        Raises:
+            InvalidData: If there are not as many in ``y``, or one is longer than any in training, or blank (None).
         """
         self._check_fitted()
         texts = _texts(X)
@@ -253,9 +255,40 @@ def _fresh(layout: Layout, network: Network, width: int, seed: int) -> SequenceM
 
 
 def _texts(raw: Any) -> list[str]:
+    """Texts of which none is blank.
+
+    Raises:
+        InvalidData: If one is.
+    """
+    found = _with_blanks(raw)
+    if None in found:
+        raise InvalidData(f"text {found.index(None)} is blank: leave blank texts out, or give '' for an empty one")
+    return [text for text in found if text is not None]
+
+
+def _with_blanks(raw: Any) -> list[str | None]:
+    """Texts in their places, None where they are blank."""
     corpus = corpus_of(raw)
-    found = ["".join(text) for text in corpus.texts()]
-    return found[0].splitlines() if isinstance(raw, (str, os.PathLike)) else found
+    found = ("".join(text) for text in corpus.texts())
+    if isinstance(raw, (str, os.PathLike)):
+        return [*next(found).splitlines()]
+    blanks = frozenset(corpus.blanks)
+    return [None if i in blanks else next(found) for i in range(len(corpus) + len(blanks))]
+
+
+def _pairs(X: Any, y: Any) -> tuple[list[str], list[str]]:
+    """Texts and what to make of them, without the pairs of which either is blank.
+
+    Raises:
+        InvalidData: If they are not as many, or fewer than two.
+    """
+    texts = _with_blanks(X)
+    replies = texts if y is None else _with_blanks(y)
+    both = [(a, b) for a, b in zip(texts, replies, strict=False) if a is not None and b is not None]
+    if len(replies) != len(texts) or len(both) < 2:
+        blank = f", {len(texts) - len(both)} of them blank" * (len(both) < len(texts) == len(replies))
+        raise InvalidData(f"{len(texts)} texts and {len(replies)} to make of them{blank}: give pairs, two at least")
+    return [a for a, _ in both], [b for _, b in both]
 
 
 def _rows(format_: TextFormat, texts: Sequence[str], most: int | None) -> Rows:

@@ -7,15 +7,15 @@ from dataclasses import dataclass
 
 NUMBER, MARK, WORD = "number", "mark", "word"
 
-_LETTERS = r"[^\W\d_]+"
+_LETTERS = r"[^\W\d_]++"  # all of them: what has digits behind it is no word
 _CLITIC = r"['’](?:s|m|d|re|ve|ll)(?![^\W\d_])"  # it's, we're: apart, so that one stands for all
 _PIECES = re.compile(
     rf"(?P<unknown><unk>)"
-    rf"|(?P<other>(?:https?://|www\.)\S+|\S+@\S+\.\S+)"
+    rf"|(?P<other>(?:https?://|www\.)\S+|[^\s@]{{1,64}}@[^\s@]{{1,255}}\.\S+)"
     rf"|(?P<clitic>{_CLITIC})"
-    rf"|(?P<word>{_LETTERS}(?:(?!{_CLITIC})['’.&-]{_LETTERS})*(?![\d_]))"
+    rf"|(?P<word>{_LETTERS}(?:(?!{_CLITIC})['’.&-]{_LETTERS})*(?!\d|_+[^\W_]))"
     r"|(?P<number>\w*\d\w*(?:[.,:]\d+)*)"
-    r"|(?P<mark>[^\w\s]|_+)|(?P<rest>\w)",
+    r"|(?P<mark>[^\w\s]|_+)|(?P<rest>\w+)",
     re.IGNORECASE,
 )
 
@@ -49,8 +49,9 @@ def pieces(text: str) -> list[Piece]:
     """The words, numbers and marks of a text, in order.
 
     A word is made of letters, with single apostrophes, hyphens, dots or ampersands between them (``o'clock``,
-    ``third-quarter``, ``u.s``); the ends of ``it's`` and ``we'll`` are marks. What has digits in it is a number.
-    ``<unk>`` is a mark: a word that whoever prepared the text left out.
+    ``third-quarter``, ``u.s``); the ends of ``it's`` and ``we'll`` are marks. What has digits in it is a number (as
+    ``covid19``). Links, addresses and names such as ``snake_case`` are marks, and so is ``<unk>``: a word that whoever
+    prepared the text left out.
 
     Example:
         ```python

@@ -6,6 +6,7 @@ import pytest
 from typer.testing import CliRunner
 
 from narrows.cli import app
+from narrows.errors import UnreadableFile
 
 from .conftest import refused, well
 
@@ -61,3 +62,13 @@ def test_what_does_not_go_together_is_refused(corpus, saved, tmp_path):
     assert "no file" in refused("correct", "--corpus", tmp_path / "none.txt", TEXT)
     assert "error_rate" in refused("correct", "--corpus", corpus, "--error-rate", 0.9, TEXT)
     assert "language model" in refused("correct", saved, TEXT, "--judge", saved)
+
+
+def test_the_name_of_a_file_that_is_missing_is_no_text(monkeypatch):
+    from narrows.cli._correct import text
+
+    monkeypatch.chdir("/")
+    assert text("the companny") == "the companny"
+    assert text("see letter.txt") == "see letter.txt"
+    with pytest.raises(UnreadableFile, match=r"no file 'letter\.txt'"):
+        text("letter.txt")

@@ -184,3 +184,8 @@ def test_words_of_the_command_line():
     with pytest.raises(InvalidParameter, match="Greedy"):
         Strategy.parse("sample:temperature=0")
     assert Part.from_config(Sample(0.5, top_p=0.9).to_config()) == Sample(0.5, top_p=0.9)
+
+
+def test_a_temperature_is_a_finite_number():
+    with pytest.raises(InvalidParameter, match="a number above 0"):
+        Sample(temperature=float("inf")).check()

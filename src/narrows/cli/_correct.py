@@ -11,6 +11,8 @@ from narrows.cli._group import say
 from narrows.cli._output import Output
 from narrows.errors import InvalidParameter, UnreadableFile
 
+ENDINGS = (".txt", ".md", ".text", ".csv", ".json")  # of what can only be the name of a file
+
 SHOWN = 20  # changes that are told; --json has all
 
 
@@ -60,6 +62,8 @@ def text(given: str | None) -> str:
     except (OSError, ValueError):  # longer than any name
         file = False
     if not file:
+        if given.lower().endswith(ENDINGS) and not given.split(maxsplit=1)[1:]:
+            raise UnreadableFile(f"there is no file {given!r}; if that is a text, pipe it in and give - instead")
         return given
     from narrows.data.corpus import read_pieces
 

@@ -61,12 +61,14 @@ def write(request: Request, output: Output) -> None:
 
 def _show(prompt: str, pieces: Iterable[str]) -> str:
     """Show a text while it is being written; the text without the prompt."""
-    sys.stdout.write(prompt)
-    written = []
+    written: list[str] = []
     for piece in pieces:
-        written.append(piece)
-        sys.stdout.write(piece)
+        # what cannot be written at all is found out with the first piece, before anything is shown
+        sys.stdout.write(piece if written else prompt + piece)
         sys.stdout.flush()
+        written.append(piece)
+    if not written:
+        sys.stdout.write(prompt)
     sys.stdout.write("\n")
     return "".join(written)
 

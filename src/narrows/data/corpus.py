@@ -267,7 +267,7 @@ def _no_text(path: Path, encoding: str, place: int, error: UnicodeDecodeError) -
     byte = error.object[error.start : error.start + 1].hex()
     return UnreadableFile(
         f"{str(path)!r} is not text in {encoding}: byte {place:,} is 0x{byte}. Save it as UTF-8, or say what it is "
-        "written in: format=Text(encoding='latin-1'), say (on the command line: --set format__encoding=latin-1)"
+        "written in: format=Text(encoding='latin-1'), say (with narrows fit: --set format__encoding=latin-1)"
     )
 
 

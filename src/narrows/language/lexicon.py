@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import numpy.typing as npt
 
+LEAST = 0.2  # likeness: below it lies one in seventy of the misspellings that people make
 _SOUND = str.maketrans(
     {
         **dict.fromkeys("aeiouy'-.& ", ""),
@@ -55,7 +56,9 @@ class Lexicon:
         return len(self.words)
 
     def near(self, word: str, most: int) -> npt.NDArray[np.int64]:
-        """The places of the words that look most like one, itself left out; of equally near ones the more usual.
+        """The places of the words that look most like one; of equally near ones the more usual come first.
+
+        The word itself and words that hardly look like it are left out.
 
         Args:
             word: Any word.
@@ -69,7 +72,7 @@ class Lexicon:
         likeness = 2 * common / (self._sizes + len(features))
         if word in self.index:
             likeness[self.index[word]] = 0
-        found = np.flatnonzero(likeness > 0)
+        found = np.flatnonzero(likeness >= LEAST)
         if len(found) > most:
             found = found[np.argpartition(-likeness[found], most - 1)[:most]]
         return found[np.lexsort((found, -likeness[found]))]

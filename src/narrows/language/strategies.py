@@ -151,11 +151,11 @@ class Sample(_OneByOne):
             InvalidParameter: Naming the parameter, its value and what it must be.
         """
         super().check()
-        if self.temperature <= 0:
+        if not 0 < self.temperature < float("inf"):
             raise InvalidParameter(
                 f"temperature={self.temperature:g}: tokens are drawn by exp(x / temperature), which has no meaning "
-                "unless the temperature is above 0; for the likeliest token every time, its limit at 0, use Greedy() "
-                "(--strategy greedy)"
+                "unless the temperature is a number above 0; for the likeliest token every time, its limit at 0, use "
+                "Greedy() (--strategy greedy)"
             )
 
     def probabilities(self, logits: Tensor) -> Tensor:

@@ -10,6 +10,10 @@ from narrows.cli._output import Output
 from narrows.errors import InvalidParameter
 
 SHOWN = 10  # strange stretches told of
+OWN_END = (
+    "The last part of the series says how strange windows usually are, so that what is strange there hardly stands out; "
+    "--train CLEAN judges all of it. A window is dated by its last step."
+)
 
 
 def detect_in_series(request: Any, source: Any, detector: Any, output: Output) -> None:
@@ -23,11 +27,14 @@ def detect_in_series(request: Any, source: Any, detector: Any, output: Output) -
     stretches = [s for i, points in enumerate(found) for s in _stretches(i, points, opened, format_)]
     stretches.sort(key=lambda s: -s["score"])
     output.points(detector.reasons_)
-    output.head("The strangest stretches")
+    if request.train is None and request.model is None:
+        output.say(OWN_END)
+    output.head("The strangest stretches" if stretches else "No alarm; the strangest steps")
+    shown = stretches or [s for i, points in enumerate(found) for s in _stretches(i, points, opened, format_, True)]
     heads = ["series", "from", "to", "score", "p-value", "channel"]
     cells = [
         (str(s["series"]), str(s["from"]), str(s["to"]), f"{s['score']:.2f}", f"{s['p_value']:.2g}", s["channel"])
-        for s in stretches[:SHOWN]
+        for s in shown[:SHOWN]
     ]
     output.table(heads, cells, right=(3, 4)) if cells else output.say("none")
     output.say()
@@ -48,9 +55,11 @@ def detect_in_series(request: Any, source: Any, detector: Any, output: Output) -
     output.result({**facts, "strangest": stretches[:SHOWN]}, line)
 
 
-def _stretches(place: int, points: Any, opened: Any, format_: Any) -> list[dict[str, Any]]:
-    """Runs of steps that are alarms, each with its strangest step."""
+def _stretches(place: int, points: Any, opened: Any, format_: Any, strangest: bool = False) -> list[dict[str, Any]]:
+    """Runs of steps that are alarms, or else the strangest step alone, each with its strangest step."""
     at = np.flatnonzero(points.alarms | points.point_alarms)
+    if strangest:
+        at = np.flatnonzero(points.scores == np.max(points.scores, where=np.isfinite(points.scores), initial=-np.inf))
     if not len(at):
         return []
     track, found = opened.tracks[place], []

@@ -102,11 +102,14 @@ class Watch:
             What is said of it.
 
         Raises:
-            InvalidData: If there are not as many numbers as channels, or one is infinite; the step is not taken in.
+            InvalidData: If there are not as many numbers as channels, or one is infinite or no number; the step is not
+                taken in.
         """
         format_: SeriesFormat = self._detector.format_
         channels = len(format_.channels)
+        numbers = not any(format_.table.layout.categories or ())
         given = [np.nan] * channels if point is None else np.atleast_1d(np.asarray(point, dtype=object)).tolist()
+        given = [_number(v) for v in given] if numbers else given
         if len(given) != channels:
             raise InvalidData(
                 f"a point of {len(given)} values: the series have {channels} ({', '.join(format_.channels)})"
@@ -114,8 +117,7 @@ class Watch:
         if any(isinstance(v, float) and np.isinf(v) for v in given):
             raise InvalidData(f"the point {point!r} is infinite: give NaN where a value is not known")
         recent = [*self._recent, given][-self._steps :]
-        kind = object if any(format_.table.layout.categories or ()) else np.float64
-        track = Track(np.array(recent, dtype=kind).reshape(-1, channels))
+        track = Track(np.array(recent, dtype=np.float64 if numbers else object).reshape(-1, channels))
         said = None
         if len(recent) == self._steps:
             said = _said(self._detector, [track], self._rate)[0]
@@ -127,6 +129,14 @@ class Watch:
             float(last[0]), float(last[1]), bool(last[2]), float(last[3]), float(last[4]), bool(last[5]),
             format_.channels[int(last[6])],
         )  # fmt: skip
+
+
+def _number(value: Any) -> float:
+    """A value of a point; NaN where it is blank."""
+    try:
+        return np.nan if value is None or str(value) in ("<NA>", "NaT") else float(value)
+    except (TypeError, ValueError):
+        raise InvalidData(f"the point holds {value!r}, which is no number: give one number per channel") from None
 
 
 def points_of(detector: Any, X: Any, rate: float | None) -> list[Points]:

@@ -87,7 +87,7 @@ class Forecast:
         """Something of the draws of every step; of categories, the most frequent, the first of equally frequent."""
         if self.draws.dtype != object:
             return of_numbers(self.draws)
-        found = np.empty(self.draws.shape[1:], dtype=object)
+        found: NDArray[Any] = np.empty(self.draws.shape[1:], dtype=object)
         for j in range(found.shape[2]):
             cells = self.draws[..., j]
             if all(isinstance(v, Real) and not isinstance(v, bool | np.bool_) for v in cells.flat):

@@ -12,7 +12,7 @@ from narrows import AutoregressiveModel, Training, likelihoods, networks
 from narrows.data import Series
 from narrows.data.series_set import open_series
 from narrows.data.trend import Trend
-from narrows.errors import InvalidData, InvalidParameter
+from narrows.errors import DataWarning, InvalidData, InvalidParameter
 from narrows.estimators._forecast import calendar
 from narrows.estimators._forecast_fit import horizon, later, widen, widening
 from narrows.evaluate.forecasts import (
@@ -119,6 +119,13 @@ def test_counts_stay_counts_and_categories_categories():
     future = model.forecast(4, draws=50).draws[:, 0, :, 0]
     assert (future[:, 0] == "on").mean() > 0.8
     assert (future[:, 1] == "off").mean() > 0.8
+    found = model.forecast(4, draws=50)
+    assert found.mean.tolist() == found.median.tolist() == ["on", "off", "on", "off"]
+    assert (found.shares > 0.5).all()
+    frame = found.frame()
+    assert frame["mean"].tolist() == ["on", "off", "on", "off"]
+    np.testing.assert_array_equal(frame["share"], found.shares)
+    assert frame["low"].isna().all()
 
 
 def test_gaps_and_many_lengths_are_learnt_from():
@@ -267,6 +274,29 @@ def test_without_time_stamps_a_tail_is_given_its_season():
     assert model.format_.trend.profile
     for start in (0, 5, 100):
         assert np.abs(model.forecast(24, X[start:144]).mean - X[144:]).mean() < 0.5
+
+
+def test_numbers_beside_categories_keep_their_means():
+    t = np.arange(60)
+    states = pd.DataFrame({"t": t, "state": np.tile(["on", "off"], 30), "x": np.sin(t)})
+    model = AutoregressiveModel(SMALL, format=Series(values=("state", "x")), training=TWICE, random_state=0).fit(states)
+    assert model.comparison_ is None
+    found = model.forecast(3, draws=20)
+    np.testing.assert_allclose(found.mean[:, 1].astype(float), found.draws[:, 0, :, 1].astype(float).mean(axis=0))
+    frame = found.frame()
+    assert frame["low"].isna().tolist() == [True, False] * 3
+    assert set(frame["mean"][::2]) <= {"on", "off"}
+
+
+def test_ends_that_are_not_held_are_said(monkeypatch, tmp_path):
+    monkeypatch.setattr("narrows.estimators.autoregressive.KEPT", 2)
+    X = np.stack([seasonal(40, s) for s in range(4)])
+    model = AutoregressiveModel(SMALL, season=8, compare=False, training=TWICE, random_state=0).fit(X)
+    model.save(tmp_path / "model")
+    for one in (model, narrows.load(tmp_path / "model")):
+        with pytest.warns(DataWarning, match="first 2 series only"):
+            assert one.forecast(3).mean.shape == (2, 3)
+    assert model.forecast(3, X).mean.shape == (4, 3)
 
 
 # --- bad input ---------------------------------------------------------------------------------------------------

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import warnings
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -15,7 +18,7 @@ from narrows.data.series_close import Template, close_series
 from narrows.data.series_format import SeriesFormat, stacked
 from narrows.data.series_set import SeriesSet, Track
 from narrows.data.trend import Trend
-from narrows.errors import InvalidData
+from narrows.errors import DataWarning, InvalidData
 from narrows.evaluate.forecasts import baselines, filled
 from narrows.training.seeds import hash_seed, seeded
 
@@ -47,8 +50,11 @@ class Forecast:
 
     @property
     def mean(self) -> NDArray[Any]:
-        """Mean of the draws, in the shape that series came in: ``(steps,)``, ``(n, steps)`` or ``(n, steps, C)``."""
-        return self._shaped(self.draws.mean(axis=0))
+        """Mean of the draws, in the shape that series came in: ``(steps,)``, ``(n, steps)`` or ``(n, steps, C)``.
+
+        Of categories it is the most frequent, and so are median and quantiles.
+        """
+        return self._shaped(self._over(lambda x: x.mean(axis=0)))
 
     @property
     def median(self) -> NDArray[Any]:
@@ -67,7 +73,29 @@ class Forecast:
 
     def quantile(self, q: float) -> NDArray[Any]:
         """A quantile of the draws, step by step."""
-        return self._shaped(np.quantile(self.draws, q, axis=0))
+        return self._shaped(self._over(lambda x: np.quantile(x, q, axis=0)))
+
+    @property
+    def shares(self) -> NDArray[Any]:
+        """Share of the draws that are the most frequent value, likewise: how sure a forecast of categories is."""
+        n, steps, channels = self.draws.shape[1:]
+        cells = self.draws.reshape(len(self.draws), -1)
+        found = [Counter(cells[:, i].tolist()).most_common(1)[0][1] / len(cells) for i in range(cells.shape[1])]
+        return self._shaped(np.array(found).reshape(n, steps, channels))
+
+    def _over(self, of_numbers: Callable[[NDArray[Any]], NDArray[Any]]) -> NDArray[Any]:
+        """Something of the draws of every step; of categories, the most frequent, the first of equally frequent."""
+        if self.draws.dtype != object:
+            return of_numbers(self.draws)
+        found: NDArray[Any] = np.empty(self.draws.shape[1:], dtype=object)
+        for j in range(found.shape[2]):
+            cells = self.draws[..., j]
+            if all(isinstance(v, Real) and not isinstance(v, bool | np.bool_) for v in cells.flat):
+                found[..., j] = of_numbers(cells.astype(float))
+                continue
+            for i, t in np.ndindex(found.shape[:2]):
+                found[i, t, j] = Counter(cells[:, i, t].tolist()).most_common(1)[0][0]
+        return found
 
     def _shaped(self, values: NDArray[Any]) -> NDArray[Any]:
         if values.shape[2] == 1:
@@ -77,6 +105,8 @@ class Forecast:
     def frame(self) -> Any:
         """A long table: series, time, channel where there are several, mean, low, high, and the simple forecasts.
 
+        Of categories the mean is the most frequent, without low and high, and a further column says its share of draws.
+
         Returns:
             A DataFrame of the kind that was given (pandas, polars, pyarrow); for arrays, of pyarrow.
         """
@@ -84,9 +114,9 @@ class Forecast:
 
         n, steps, channels = self.draws.shape[1:]
         parts = {
-            "mean": self.draws.mean(axis=0),
-            "low": np.quantile(self.draws, 0.5 - self.level / 2, axis=0),
-            "high": np.quantile(self.draws, 0.5 + self.level / 2, axis=0),
+            "mean": self._over(lambda x: x.mean(axis=0)),
+            "low": self._over(lambda x: np.quantile(x, 0.5 - self.level / 2, axis=0)),
+            "high": self._over(lambda x: np.quantile(x, 0.5 + self.level / 2, axis=0)),
             **{name.replace(" ", "_"): values for name, values in self.simple.items()},
         }
         id_, time = self.template.axes
@@ -100,7 +130,16 @@ class Forecast:
         columns[str(time if time is not None else "step")] = [t for one in stamps for t in one for _ in range(channels)]
         if channels > 1:
             columns["channel"] = list(self.template.channels) * (n * steps)
-        table = pa.table(columns | {name: values.reshape(-1) for name, values in parts.items()})
+        cells: dict[str, Any] = {name: values.reshape(-1) for name, values in parts.items()}
+        if self.draws.dtype == object:  # a category has no interval, but a share of the draws
+            number = [isinstance(v, float) for v in cells["mean"]]
+            if not all(number):
+                cells["mean"] = [str(v) for v in cells["mean"]]
+            for name in ("low", "high"):
+                ends = [v if n else None for v, n in zip(cells[name], number, strict=True)]
+                cells[name] = pa.array(ends, pa.float64())
+            cells["share"] = self.shares.reshape(-1)
+        table = pa.table(columns | cells)
         if self.template.shape != "frame" or self.template.kind == "pyarrow":
             return table
         if self.template.kind == "pandas":
@@ -110,13 +149,25 @@ class Forecast:
         return pl.from_arrow(table)
 
 
+def ends_of(format_: SeriesFormat, most: int) -> SeriesSet:
+    """The ends of training series, ``most`` of them, as series to go on from; where there were more, a warning."""
+    if len(format_.ends) > most:
+        message = (
+            f"the model holds the ends of its first {most:,} series only: forecast(X=...) goes on from all of them"
+        )
+        warnings.warn(DataWarning(message), stacklevel=3)
+    t = format_.template
+    return SeriesSet(format_.ends[:most], t.shape, t.kind, t.channels, t.axes, t.clock)
+
+
 def forecast_of(
     module: Any, format_: SeriesFormat, opened: SeriesSet, steps: int, draws: int, level: float, seed: int, season: int
 ) -> Forecast:
     """The forecast of some series, with the simple ones beside it."""
     template, tracks = format_.template, opened.tracks
     phases = [template.phase(t) for t in tracks]
-    if template.clock is None and tracks is not format_.ends:
+    known = {id(t) for t in format_.ends}
+    if template.clock is None and id(tracks[0]) not in known:
         phases = [nearest_phase(format_.trend, t.values, p) for t, p in zip(tracks, phases, strict=True)]
     made = roll(module, format_, [t.values for t in tracks], steps, draws, seed, season, phases)
     step = 1.0 if template.clock is None else template.clock.step

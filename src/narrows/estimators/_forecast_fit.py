@@ -75,9 +75,13 @@ def origins_of(tracks: Sequence[Any], steps: int, origins: int, most: int) -> tu
     for track in tracks:
         length, seen = len(track), np.isfinite(track.values).any(axis=1)
         held, last = len(held_steps(length, steps)), length - steps
-        starts = np.unique(np.linspace(length - held, last, origins).round().astype(int)) if 0 < steps <= held else []
-        starts = [int(s) for s in starts if seen[:s].any() and seen[s : s + steps].any()]
-        if starts and len(series) < most:
+        if not 0 < steps <= held:
+            continue
+        possible = np.unique(np.linspace(length - held, last, origins).round().astype(int)).tolist()
+        starts = [s for s in possible if seen[:s].any() and seen[s : s + steps].any()]
+        if len(series) == most:
+            break
+        if starts:
             series.append(track)
             found.append(starts)
     return series, found

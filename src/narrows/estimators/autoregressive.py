@@ -17,7 +17,7 @@ from narrows.data.trend import Trend, choose_trend
 from narrows.errors import InvalidData, InvalidParameter
 from narrows.estimators._base import BaseModel
 from narrows.estimators._choices import ModelChoices, Plan
-from narrows.estimators._forecast import Forecast, forecast_of, roll
+from narrows.estimators._forecast import Forecast, ends_of, forecast_of, roll
 from narrows.estimators._forecast_fit import (
     ForecastStep,
     few_values,
@@ -225,6 +225,8 @@ class AutoregressiveModel(BaseModel):
         steps = steps if compared[0] else 0
         fitted = self._fit_to(opened, opened if not steps else head(opened, steps), season, options, seed, steps > 0)
         comparison, said = None, "too few steps to hold some out: forecasts were not compared"
+        if not numbers:
+            said = "forecasts of categories are not compared"
         if fitted.history_.stopped.startswith("interrupted"):
             said = "training was interrupted before the last steps were learnt: forecasts were not compared"
         elif steps:
@@ -264,7 +266,9 @@ class AutoregressiveModel(BaseModel):
         fitted_format = format_.fit(part, likelihood=self.likelihood, trend=trend)
         lost = 0 if trend is None else trend.lost
         kept = max(window + lost, 3 * season)
-        ends = tuple(replace(t, values=t.values[-kept:], start=start_of(t, kept, opened)) for t in opened.tracks[:KEPT])
+        ends = tuple(
+            replace(t, values=t.values[-kept:], start=start_of(t, kept, opened)) for t in opened.tracks[: KEPT + 1]
+        )
         fitted_format = replace(fitted_format, ends=ends, season=season)
         rows = fitted_format.to_rows(part)
         if len(rows) < 2:
@@ -310,8 +314,8 @@ class AutoregressiveModel(BaseModel):
 
         Args:
             steps: How many steps; None: a season, or 12.
-            X: Series to go on from, as in ``fit``; None: the training series. Without time stamps, the step of a usual
-                season that a series begins with is the one which fits it best.
+            X: Series to go on from, as in ``fit``; None: the training series, the first 1,000 of more. Without time
+                stamps, the step of a usual season that a series begins with is the one which fits it best.
             draws: Ways to go on that are drawn for each series.
             level: Share of the draws inside the intervals.
             random_state: Whole number for equal draws; None: others every time.
@@ -330,15 +334,9 @@ class AutoregressiveModel(BaseModel):
                 raise InvalidParameter(f"forecast({name}={value!r}): give a whole number of at least 1")
         if not 0 < level < 1:
             raise InvalidParameter(f"forecast(level={level!r}): give a share between 0 and 1, such as 0.9")
-        opened = self._ends() if X is None else self.format_.open(X)
+        opened = ends_of(self.format_, KEPT) if X is None else self.format_.open(X)
         seed = draw_seed(random_state)
         return forecast_of(self.module_, self.format_, opened, int(steps), int(draws), level, seed, self.season_)
-
-    def _ends(self) -> SeriesSet:
-        template = self.format_.template
-        return SeriesSet(
-            self.format_.ends, template.shape, template.kind, template.channels, template.axes, template.clock
-        )
 
     def score_samples(self, X: Any) -> np.ndarray:
         """Log p(x) of every row: of a series, or of each window of a long one.

@@ -11,9 +11,11 @@ import torch
 import narrows
 from narrows import LanguageModel, networks
 from narrows.errors import InvalidData, InvalidParameter
-from narrows.estimators import NotFitted, drift, prefer
+from narrows.estimators import NotFitted, drift, prefer, preference
+from narrows.estimators._shared import draw_seed
 from narrows.models.preference import PreferenceStep, preference_loss, reply_log_probs, rows_of
 from narrows.training import Training
+from narrows.training.seeds import hash_seed
 
 PLACES = ["basel", "bern", "chur", "zug", "thun", "sion"]
 
@@ -108,6 +110,32 @@ def test_the_model_given_stays_and_the_same_seed_gives_the_same_model(model, tmp
     assert "better and a worse" in again.reasons_[-1]
 
 
+def test_replies_end_where_the_models_texts_end(model):
+    rows, end = preference._rows(model, [("in bern it is", "wet", "very wet")] * 2), model.format_.end
+    for k, reply in enumerate(("wet", "very wet")):
+        tokens = rows.values[0, :, k][rows.observed[0, :, k]].tolist()
+        assert tokens == [*model.format_.encode(reply).tolist(), end]
+    whole = LanguageModel(networks.Recurrent(hidden=8), training=Training(epochs=1), random_state=0)
+    whole.fit("so it goes. " * 40)  # one text has no end
+    assert preference._reply(whole, "goes. ") == whole.format_.encode("goes. ").tolist()
+
+
+def test_drift_looks_at_the_end_of_what_was_written_too(model, tuned):
+    encode, end = model.format_.encode, model.format_.end
+    begun = [end, *encode("in bern it is").tolist()]
+    tokens = preference._written(model, begun, 20, draw_seed(3))
+    assert tokens[-1] == end
+    assert end not in tokens[:-1]
+    assert model.format_.decode(tokens).split() == model.generate("in bern it is", 20, random_state=3).split()
+    assert len(preference._written(model, begun, 1, 0)) == 1
+    made = preference._written(tuned, begun, 20, draw_seed(hash_seed(draw_seed(0), 0) % 2**32))
+    text = model.format_.decode([*begun, *made])
+    own, other = tuned.score_samples([text])[0], model.score_samples([text])[0]
+    known = [sum(m._log_probs(np.array(begun))[1:]) for m in (tuned, model)]
+    by_hand = ((own - known[0]) - (other - known[1])) / len(made)
+    assert drift(tuned, model, ["in bern it is"], 20, random_state=0) == pytest.approx(by_hand, abs=1e-5)
+
+
 def test_bad_input_is_refused_in_words(model):
     pair = ("in bern it is", "wet", "very wet")
     with pytest.raises(NotFitted, match="fit"):
@@ -115,8 +143,12 @@ def test_bad_input_is_refused_in_words(model):
     for beta in (0.0, -1.0, "0.1"):
         with pytest.raises(InvalidParameter, match="beta"):
             prefer(model, [pair] * 2, beta=beta)
-    for wrong in ([], [pair], [("a", "b")] * 2, [("in bern", "", "wet")] * 2, ["abc"] * 2):
+    for wrong in ([], [pair], [("a", "b")] * 2, [("in bern", " ", "wet")] * 2, ["abc"] * 2):
         with pytest.raises(InvalidData, match=r"pairs|no pair|without any"):
             prefer(model, wrong)
     with pytest.raises(InvalidData, match="no prompts"):
         drift(model, model, [])
+    with pytest.raises(InvalidData, match="give strings"):
+        drift(model, model, [3])
+    with pytest.raises(InvalidParameter, match="length"):
+        drift(model, model, ["in bern"], 0)

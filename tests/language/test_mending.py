@@ -8,7 +8,7 @@ import time
 import numpy as np
 import pytest
 
-from narrows.language.lattice import Edge, score, search
+from narrows.language.lattice import Edge, gain, score, search
 from narrows.language.lexicon import Lexicon
 from narrows.language.ngrams import SPECIAL, Ngrams
 from narrows.language.words import like, pieces
@@ -94,5 +94,15 @@ def test_the_search_finds_the_best_of_all_readings():
     assert found[0].score == pytest.approx(score(best, model, 0.7))
     assert len(found) == len({tuple(e.tokens for e in p.edges)[-2:] for p in found})
     assert all(a.score >= b.score for a, b in itertools.pairwise(found))
+    for path in found[:50]:
+        for place, edge in enumerate(path.edges):
+            instead = next(([e] for e in edges if (e.start, e.end) == (edge.start, edge.end) and e != edge), None)
+            if instead is None:  # two for one that reads both
+                instead = [
+                    next(e for e in edges if (e.start, e.end) == (i, i + 1)) for i in range(edge.start, edge.end)
+                ]
+            other = (*path.edges[:place], *instead, *path.edges[place + 1 :])
+            whole = score(path.edges, model, 0.7) - score(other, model, 0.7)
+            assert gain(path.edges, place, instead, model, 0.7) == pytest.approx(whole)
     narrow = search(edges, length, model, width=1, weight=0.7)
     assert narrow[0].score <= found[0].score + 1e-9

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import math
 import sys
 from pathlib import Path
 
@@ -194,6 +195,19 @@ def test_a_writer_is_asked_in_its_own_form_and_reads_the_window_that_fits(transf
     assert "is blue" in prompt
     assert seen[0].shape[1] + 8 <= 256
     assert 0 <= found.score <= 1
+
+
+def test_an_answer_is_judged_as_it_was_written_up_to_the_end_of_its_line(transformers, tmp_path, monkeypatch):
+    answerer = QuestionAnswerer.from_pretrained(causal_in(tmp_path, transformers, "llama"), device="cpu")
+    monkeypatch.setattr(PretrainedLanguageModel, "generate", lambda *_: " anna \nQuestion: who")
+    judged, log_probs = [], PretrainedLanguageModel._log_probs
+    monkeypatch.setattr(PretrainedLanguageModel, "_log_probs", lambda m, t: judged.append(t) or log_probs(m, t))
+    found = answerer.answer("who", "anna came", length=4)
+    assert found.text == "anna"
+    assert judged[0].endswith("\nAnswer:")
+    assert judged[1] == judged[0] + " anna"
+    before, whole = PretrainedLanguageModel(answerer.model, answerer.tokeniser).score_samples(judged[:2])
+    assert found.score == pytest.approx(math.exp(whole - before))
 
 
 def test_what_cannot_be_opened_is_said_in_words(tmp_path, monkeypatch):

@@ -18,7 +18,7 @@ from narrows.errors import InvalidData, InvalidType
 from narrows.estimators._base import NotFitted
 from narrows.estimators._shared import check_params
 from narrows.language.channel import Channel
-from narrows.language.lattice import Edge, score, search
+from narrows.language.lattice import Edge, gain, search
 from narrows.language.lattice import Path as Reading
 from narrows.language.lexicon import Lexicon
 from narrows.language.ngrams import SPECIAL, UNKNOWN, Ngrams
@@ -258,12 +258,11 @@ class Corrector(BaseEstimator):
         """What one edge of a path changed, beside the same path with the text kept there."""
         edge = path[place]
         instead = [kept[i] for i in range(edge.start, edge.end)]
-        other = [*path[:place], *instead, *path[place + 1 :]]
-        gain = score(path, self.language_, self.weight) - score(other, self.language_, self.weight)
+        more = gain(path, place, instead, self.language_, self.weight)
         written = line[found[edge.start].start : found[edge.end - 1].end]
         known = all(e.tokens != (UNKNOWN,) for e in instead)
         spelt = 0.0 if known else sum(e.cost for e in instead)
-        return Change(found[edge.start].start, written, _words(edge, found), known, gain, gain - edge.cost + spelt)
+        return Change(found[edge.start].start, written, _words(edge, found), known, more, more - edge.cost + spelt)
 
     def __sklearn_is_fitted__(self) -> bool:
         """Whether it has been fitted or loaded."""

@@ -8,11 +8,12 @@ from typing import Annotated, Any
 
 import torch
 
-from narrows._part import Positive, check_value
+from narrows._part import Interval, Positive, check_value
 from narrows._types import Rows
 from narrows.errors import InvalidData
 from narrows.estimators._shared import draw_seed
 from narrows.estimators.language import LanguageModel
+from narrows.language import Sample
 from narrows.models.preference import PreferenceStep, reply_log_probs, rows_of
 from narrows.training import Loop, Player, Training
 from narrows.training.loop import trainable
@@ -35,7 +36,8 @@ def prefer(
 
     Args:
         model: A fitted language model.
-        pairs: (prompt, better, worse), texts: what should follow the prompt rather than what.
+        pairs: (prompt, better, worse), texts: what should follow the prompt rather than what. A model of several texts
+            takes each reply for a whole one, whose end counts too.
         beta: β above 0: the larger, the closer the model stays to the one given.
         training: Settings of the loop; None: small steps, five times through the pairs.
         random_state: Whole number for equal runs.
@@ -88,7 +90,7 @@ def drift(
     """How far a model is from another in what it writes itself: KL(p ‖ p_ref) per token, in nats.
 
     The mean of ln p(y | x) − ln p_ref(y | x) over texts y that the model writes after the prompts, by the number of
-    their tokens. 0 for the same model.
+    their tokens; where a text ended before ``length``, its end mark is one of them. 0 for the same model.
 
     Args:
         model: Whose texts are looked at.
@@ -98,14 +100,20 @@ def drift(
         random_state: Whole number for equal texts.
 
     Raises:
-        InvalidData: If there are no prompts.
+        InvalidParameter: If ``length`` is no whole number of at least 1.
+        InvalidData: If there are no prompts, or one is no text.
     """
+    model._check_fitted()
+    reference._check_fitted()
+    check_value("drift", "length", length, Annotated[int, Interval(1)])
     seed, texts = draw_seed(random_state), []
     for number, prompt in enumerate(prompts):
-        made = model.generate(prompt, length, random_state=hash_seed(seed, number) % 2**32)
-        tokens = _reply(model, made)
+        if not isinstance(prompt, str):
+            raise InvalidData(f"{prompt!r} is no text to begin with: give strings")
+        begun = [*_prompt(model, ""), *model._prompt(prompt)]  # which says so if a word was never seen
+        tokens = _written(model, begun, length, draw_seed(hash_seed(seed, number) % 2**32))
         if tokens:
-            texts.append((_prompt(model, prompt), tokens, tokens))
+            texts.append((begun, tokens, tokens))
     if not texts:
         raise InvalidData("there are no prompts, or nothing follows them: give some texts to begin with")
     rows = rows_of(texts)
@@ -128,7 +136,7 @@ def _rows(model: LanguageModel, pairs: Iterable[tuple[str, str, str]]) -> Rows:
             raise InvalidData(f"{pair!r} is no pair: give (prompt, better, worse), three texts")
         prompt, better, worse = pair
         tokens = _reply(model, better), _reply(model, worse)
-        if not all(tokens):
+        if any(all(t == model.format_.end for t in reply) for reply in tokens):
             raise InvalidData(f"{pair!r} has a reply without any token: give texts that are not empty")
         texts.append((_prompt(model, prompt), *tokens))
     if len(texts) < 2:
@@ -143,4 +151,14 @@ def _prompt(model: LanguageModel, prompt: str) -> list[int]:
 
 
 def _reply(model: LanguageModel, text: str) -> list[int]:
-    return [int(t) for t in model.format_.encode(text)]
+    """The tokens of a reply, with the mark that texts end with where there is one."""
+    end = model.format_.end
+    return [*(int(t) for t in model.format_.encode(text)), *([] if end is None else [end])]
+
+
+def _written(model: LanguageModel, begun: list[int], length: int, seed: int) -> list[int]:
+    """Tokens that a model writes behind others, as `LanguageModel.generate` draws them, and the end mark if it came."""
+    end, device = model.format_.end, next(model.module_.parameters()).device
+    prompt = torch.tensor(begun, device=device).long()
+    tokens = list(Sample().stream(model.next_token(), prompt, length, end, seed))
+    return [*tokens, end] if end is not None and len(tokens) < length else tokens

@@ -330,9 +330,10 @@ class QuestionAnswerer:
                 context = max(parts, key=_likeness(question, parts))
                 notes = (_windows(len(parts), room, "the one with most of the question's words was read"),)
         prompt = self._asked(writer, question, context)
-        text = writer.generate(prompt, length, Greedy(), 0)
-        text = text.strip() if self._converses else text.strip().split("\n")[0]
-        return Answer(text, self._likelihood(writer, prompt, text), None, notes)
+        written = writer.generate(prompt, length, Greedy(), 0)
+        text = written.strip() if self._converses else written.strip().split("\n")[0].rstrip()
+        judged = written[: written.find(text) + len(text)] if text else ""  # with the space that it begins with
+        return Answer(text, self._likelihood(writer, prompt, judged), None, notes)
 
     @property
     def _converses(self) -> bool:

@@ -160,7 +160,7 @@ def test_a_point_that_cannot_be_is_refused_and_forgotten(watcher):
     watch = watcher.watch()
     for step in load(24, 7)[:23]:
         watch.update(step)
-    for bad in (1.0, [1.0, 2.0, 3.0], [np.inf, 0.0]):
+    for bad in (1.0, [1.0, 2.0, 3.0], [np.inf, 0.0], [np.float32("inf"), 0.0], ["a", 0.0], [{"v": 1}, 0.0]):
         with pytest.raises(InvalidData):
             watch.update(bad)
     assert np.isfinite(watch.update(load(24, 7)[23]).score)

@@ -11,8 +11,8 @@ from narrows.errors import InvalidParameter
 
 SHOWN = 10  # strange stretches told of
 OWN_END = (
-    "The last part of the series says how strange windows usually are, so that what is strange there hardly stands out; "
-    "--train CLEAN judges all of it. A window is dated by its last step."
+    "The last part of the series says how strange windows usually are, so that what is strange there hardly stands "
+    "out; --train CLEAN judges all of it. A window is dated by its last step."
 )
 
 

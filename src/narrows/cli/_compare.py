@@ -31,19 +31,11 @@ def compare(request: Request, output: Output) -> None:
         Interrupted: If the user pressed Ctrl-C; the page of what was there by then is kept.
     """
     from narrows.report import contest, write_contest
-    from narrows.training import Training
 
     names = model_names(request.models)
-    budget = _words.seconds(request.fit.time_budget)
     material = _fit.prepare(request.fit)
     seen = material.train if material.shown is None else material.shown
-    training = Training(
-        epochs=request.fit.epochs,
-        time_budget=budget,
-        device=_fit._device(request.fit.device),
-        memory=request.fit.memory,
-        verbose=False if output.silent else None,
-    )
+    training = _training(request.fit, output)
     place = _folders.claim(request.fit.out, f"compare-{material.name}", force=request.fit.force)
     try:
         place.record({"status": "training", "options": {**request.fit.plain(), "models": names}})
@@ -58,7 +50,7 @@ def compare(request: Request, output: Output) -> None:
             judged_by=material.labels,
             labels=material.classes,
             folder=place.working / "models",
-            budget=budget,
+            budget=training.time_budget,
             number=request.number,
             seed=request.fit.seed,
             told=lambda one: _say_one(one, output),
@@ -75,6 +67,18 @@ def compare(request: Request, output: Output) -> None:
     output.result({"run": str(folder), **found.to_dict()}, str(folder) if output.quiet else None)
     if stopped:
         raise Interrupted(f"interrupted: the models that were done are in {folder}")
+
+
+def _training(request: _fit.Request, output: Output) -> Any:
+    from narrows.training import Training
+
+    return Training(
+        epochs=request.epochs,
+        time_budget=_words.seconds(request.time_budget),
+        device=_fit._device(request.device),
+        memory=request.memory,
+        verbose=False if output.silent else None,
+    )
 
 
 def model_names(text: str) -> list[str]:

@@ -15,6 +15,7 @@ from narrows.errors import InvalidParameter
 from narrows.likelihoods import Likelihood
 from narrows.likelihoods.base import log_likelihood
 from narrows.networks import Network, State, StemModule
+from narrows.training.step import own
 
 AT_ONCE = 2**23  # parameters of the likelihood, over all steps of all rows, that are judged at once: 32 MB
 
@@ -143,7 +144,7 @@ class AutoregressiveStep(nn.Module):
     @property
     def pure(self) -> bool:
         """Whether every call is the same operations: so for what torch and this project wrote."""
-        return all(type(part).__module__.split(".")[0] in ("narrows", "torch") for part in self.modules())
+        return own(self.modules())
 
     def forward(self, batch: dict[str, Tensor], epoch: Tensor) -> dict[str, Tensor]:
         """The mean of the rows.

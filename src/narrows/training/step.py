@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -92,7 +92,7 @@ class Step(nn.Module):
     def pure(self) -> bool:
         """Whether every call is the same operations: so for what torch, zuko and this project wrote, else unknown."""
         parts = [*self.modules(), *_parts((self.objective, self.corruption, *self.penalties.values()))]
-        return all(type(part).__module__.split(".")[0] in ("narrows", "torch", "zuko") for part in parts)
+        return own(parts)
 
     def _weighed(self) -> Mapping[str, PenaltyLike]:
         own = self.critics
@@ -178,6 +178,11 @@ class _Weighed:
     def __call__(self, p: Pass) -> Tensor:
         """Its value, weighted."""
         return self.weight * self.penalty(p)
+
+
+def own(parts: Iterable[Any]) -> bool:
+    """Whether all parts are what torch, zuko and this project wrote: their every call is the same operations."""
+    return all(type(part).__module__.split(".")[0] in ("narrows", "torch", "zuko") for part in parts)
 
 
 def _parts(value: Any) -> Iterator[Part]:

@@ -282,7 +282,7 @@ class BaseModel(BaseEstimator, ABC):
         seed = draw_seed(random_state)
         if where is not None:
             return sample_where(self._source(), int(n), where, seed)
-        return self.format_.from_values(self._source().rows(int(n), seed)[0])
+        return self._source().made(int(n), seed)
 
     def _source(self) -> ModelSource:
         """What rows are drawn from."""

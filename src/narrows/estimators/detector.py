@@ -36,6 +36,7 @@ from narrows.tasks._twins import Found, Twins
 from narrows.tasks.anomaly import FOLDS, MOST, Detector, from_modules, learn_detector
 from narrows.training import Training
 
+FEWEST = 8  # rows: two for each fold, by which those of the others are judged
 Rate = Annotated[float, Interval(0, 1, open_low=True, open_high=True)]
 
 
@@ -147,6 +148,10 @@ class AnomalyDetector(OutlierMixin, TaskEstimator):
         if self.model is not None:
             return self._fit_models(X, self.model, seed)
         format_, rows = self._open(X, MOST, seed)
+        if len(rows) < FEWEST:
+            raise InvalidData(
+                f"n_samples={len(rows)}: so few rows do not say what is usual; give {FEWEST} or more, better hundreds"
+            )
         if isinstance(format_, SeriesFormat) and format_.stride:
             return self._fit_models(X, window_model(self.format, format_, len(rows), self.training), seed)
         detector = learn_detector(
@@ -205,11 +210,12 @@ class AnomalyDetector(OutlierMixin, TaskEstimator):
     def _take(self, format_: Any, detector: Detector, models: list[BaseAutoencoder], seed: int) -> Self:
         # nothing is set before everything has worked: bad input leaves no half-fitted detector
         n, rate = len(detector.scores), float(self.alarm_rate)
+        kind = "windows" if getattr(format_, "stride", 0) else "rows"
         if n < 1 / rate - 1:
             warnings.warn(
                 DataWarning(
-                    f"{n} rows cannot promise a false-alarm rate of {rate:g}: the lowest that they can is "
-                    f"{1 / (n + 1):.2g}, and alarms come at that; {int(np.ceil(1 / rate)) - 1:,} rows would do"
+                    f"{n} {kind} cannot promise a false-alarm rate of {rate:g}: the lowest that they can is "
+                    f"{1 / (n + 1):.2g}, and alarms come at that; {int(np.ceil(1 / rate)) - 1:,} {kind} would do"
                 ),
                 stacklevel=3,
             )

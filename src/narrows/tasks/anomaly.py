@@ -166,7 +166,7 @@ def learn_detector(
     Args:
         rows: n rows, at least 2.
         layout: What a row looks like.
-        members: How many denoisers.
+        members: How many denoisers, or a few more: equally many for every fold.
         trim: Share of the rows that is set aside first, as suspicious; 0 when all are known to be normal.
         network: Makes the denoisers' networks.
         training: Settings of the loop.
@@ -184,6 +184,7 @@ def learn_detector(
     space = Space.fit(kept, layout)
     twins = Twins.fit(rows, learnt, min(FOLDS, members))
     x = space(kept).replace(group=twins.find(kept).fold)
+    members = -(-members // twins.folds) * twins.folds  # equally many for every fold
     denoising = Denoising.fit(
         space, x, members=members, folds=twins.folds, network=network, training=training, seed=seed
     )

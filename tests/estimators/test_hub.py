@@ -63,22 +63,27 @@ def test_a_pipeline_is_read_and_makes_images(folder):
 
 
 def test_a_hub_that_does_not_answer_is_asked_once_and_the_model_looked_for_here(monkeypatch):
-    pytest.importorskip("diffusers")
+    diffusers, transformers = pytest.importorskip("diffusers"), pytest.importorskip("transformers")
     hub = pytest.importorskip("huggingface_hub")
-    asked = []
+    asked, local = [], []
 
     def silent(self, name, **options):
         asked.append((name, options["timeout"]))
         raise ConnectionError("no route")
 
+    def read(name, **options):
+        local.append(options["local_files_only"])
+        raise OSError("not here")
+
     monkeypatch.setattr(hub.HfApi, "model_info", silent)
-    session = pytest.importorskip("huggingface_hub.utils._http")
-    monkeypatch.setattr(session, "get_session", lambda: pytest.fail("asked again"))
+    monkeypatch.setattr(diffusers.AutoPipelineForText2Image, "from_pretrained", read)
+    monkeypatch.setattr(transformers.AutoTokenizer, "from_pretrained", read)
     with pytest.raises(InvalidData, match="no text-to-image pipeline"):
         TextToImage.from_pretrained("nobody/nothing", device="cpu")
     with pytest.raises(InvalidData, match="no language model"):
         PretrainedLanguageModel.from_pretrained("nobody/nothing", device="cpu")
     assert asked == [("nobody/nothing", 5.0)] * 2
+    assert local == [True, True]
     assert not local_only(".")
 
 

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from narrows.cli._group import Group
+from narrows.cli._job_verbs import job_verbs
 from narrows.cli._options import Force, Json, Kind, RowsOut, Source
 from narrows.cli._output import Output
 from narrows.cli._text_verbs import text_verbs
@@ -305,4 +306,5 @@ def data_export(
 
 
 app.add_typer(verbs)
+app.add_typer(job_verbs)
 app.add_typer(text_verbs)

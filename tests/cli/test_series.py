@@ -13,7 +13,7 @@ from narrows.cli._detect_series import _pointed_to
 from narrows.data import read_table
 
 from .conftest import narrows as command
-from .conftest import well
+from .conftest import refused, well
 
 
 def hours(path, seed, spike=0.0):
@@ -113,21 +113,23 @@ def test_strange_steps_of_few_long_series_are_found_within_them(tmp_path):
 
 
 def test_what_strange_windows_point_to():
-    def points(**own):
-        return SimpleNamespace(point_alarms=np.isin(np.arange(60), own.get("own", [])))
+    def points(own=()):
+        windows = np.full(60, not len(own))
+        return SimpleNamespace(alarms=windows, point_alarms=np.isin(np.arange(60), own))
 
     # windows of ten steps that end at 20 to 29 all hold step 20
     assert _pointed_to(np.arange(20, 30), points(), 10) == (20, 20)
     assert _pointed_to(np.arange(20, 25), points(), 10) == (15, 20)
     assert _pointed_to(np.array([20]), points(), 10) == (11, 20)
     assert _pointed_to(np.arange(20, 40), points(), 10) == (20, 30)
-    assert _pointed_to(np.arange(20, 30), points(own=[22, 23]), 10) == (22, 23)
+    assert _pointed_to(np.arange(22, 24), points(own=[22, 23]), 10) == (22, 23)
+    # the strangest window of a series without an alarm
+    assert _pointed_to(
+        np.array([20]), SimpleNamespace(alarms=np.zeros(60, bool), point_alarms=np.zeros(60, bool)), 10
+    ) == (11, 20)
 
 
-def test_a_history_without_a_value_is_told_of(tmp_path):
-    t = np.arange(60)
-    days = np.datetime64("2026-01-01") + t
-    (tmp_path / "x.csv").write_text("day,x\n" + "".join(f"{d},{v % 7}\n" for d, v in zip(days, t, strict=True)))
-    (tmp_path / "gap.csv").write_text("day,x\n" + "".join(f"{d},\n" for d in days[:20]))
-    told = well("forecast", tmp_path / "x.csv", "-n", 2, "--epochs", 2, "--after", tmp_path / "gap.csv")
-    assert "1 of 1 series hold no value at all" in told.err
+def test_a_file_without_a_value_is_told_of(tmp_path):
+    (tmp_path / "gap.csv").write_text("day,x\n" + "".join(f"2026-01-{d:02},\n" for d in range(1, 21)))
+    for words in (("forecast",), ("fit",), ("detect", "--as", "series")):
+        assert "(x: all blank)" in refused(words[0], tmp_path / "gap.csv", *words[1:])

@@ -16,7 +16,7 @@ from narrows.cli._words import models
 
 app = typer.Typer(
     cls=Group,
-    help="Learn from unlabelled tables, images and series: compress, clean, complete, detect, generate, edit.",
+    help="Learn from unlabelled tables, images, series and text: compress, clean, complete, detect, generate, edit.",
     epilog="Begin with: narrows fit fashion",
     no_args_is_help=True,
     rich_markup_mode="rich",

@@ -83,13 +83,14 @@ def _stretches(place: int, points: Any, opened: Any, format_: Any, strangest: bo
 def _pointed_to(run: Any, points: Any, steps: int) -> tuple[int, int]:
     """First and last step of what is strange about windows that end one after the other at ``run``.
 
-    Steps that are alarms by themselves; or else what the windows have in common, as they all hold what makes them
-    strange. Where they have nothing in common, it is what begins when the first ends and ends where the last begins.
+    What the windows have in common, as they all hold what makes them strange. Where they have nothing in common, it
+    begins when the first ends, and ends where the last begins. Where no window is an alarm, it is the steps that are.
     """
-    own = run[points.point_alarms[run]]
-    if len(own):
-        return int(own[0]), int(own[-1])
-    ends = sorted((int(run[0]), max(0, int(run[-1]) - steps + 1)))
+    windows = run[points.alarms[run]]
+    if not len(windows) and points.point_alarms[run].any():
+        return int(run[0]), int(run[-1])
+    windows = windows if len(windows) else run
+    ends = sorted((int(windows[0]), max(0, int(windows[-1]) - steps + 1)))
     return ends[0], ends[1]
 
 

@@ -33,10 +33,9 @@ from narrows.estimators._streams import open_data, some_of
 from narrows.estimators._task import TaskEstimator, fitted_model
 from narrows.networks import Network
 from narrows.tasks._twins import Found, Twins
-from narrows.tasks.anomaly import FOLDS, MOST, Detector, from_modules, learn_detector
+from narrows.tasks.anomaly import FOLDS, MOST, Detector, check_enough, from_modules, learn_detector
 from narrows.training import Training
 
-FEWEST = 8  # rows: two for each fold, by which those of the others are judged
 Rate = Annotated[float, Interval(0, 1, open_low=True, open_high=True)]
 
 
@@ -148,12 +147,9 @@ class AnomalyDetector(OutlierMixin, TaskEstimator):
         if self.model is not None:
             return self._fit_models(X, self.model, seed)
         format_, rows = self._open(X, MOST, seed)
-        if len(rows) < FEWEST:
-            raise InvalidData(
-                f"n_samples={len(rows)}: so few rows do not say what is usual; give {FEWEST} or more, better hundreds"
-            )
         if isinstance(format_, SeriesFormat) and format_.stride:
             return self._fit_models(X, window_model(self.format, format_, len(rows), self.training), seed)
+        check_enough(len(rows))
         detector = learn_detector(
             flat_rows(rows),
             flat_layout(format_.layout),
@@ -176,6 +172,7 @@ class AnomalyDetector(OutlierMixin, TaskEstimator):
             one = model._fit_rows(format_, format_.to_rows(parts[0]))
             core = from_modules([one.module_], format_.to_rows(parts[1]), format_.layout, Twins.none())
             return self._take(format_, calibrate(core, format_, parts[1]), [one], seed)
+        check_enough(len(rows))
         twins = Twins.fit(rows, torch.ones(len(rows), dtype=torch.bool), FOLDS)
         fold = twins.find(rows).fold
         if twins.folds < 2:

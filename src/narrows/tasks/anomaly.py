@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from narrows._types import Layout, Rows
+from narrows.errors import InvalidData
 from narrows.models import AutoencoderModule
 from narrows.networks import Network
 from narrows.tasks._denoise import Denoising
@@ -24,6 +25,7 @@ from narrows.training import Training
 from narrows.training.seeds import hash_seed
 
 FOLDS = 4
+FEWEST = 2 * FOLDS  # rows: those of a fold are judged by those of the others
 MOST = 50_000  # rows that are learnt from and calibrated on; beyond, chance decides which
 
 
@@ -146,6 +148,18 @@ def discoveries(p: Tensor, rate: float) -> Tensor:
     line = rate * torch.arange(1, len(p) + 1, dtype=p.dtype) / len(p)
     below = torch.nonzero(ordered <= line).flatten()
     return p <= (ordered[below[-1]] if len(below) else -1.0)
+
+
+def check_enough(rows: int) -> None:
+    """Raise unless so many rows can be judged by each other.
+
+    Raises:
+        InvalidData: If they are too few.
+    """
+    if rows < FEWEST:
+        raise InvalidData(
+            f"n_samples={rows}: so few rows do not say what is usual; give {FEWEST} or more, better hundreds"
+        )
 
 
 # --- learning --------------------------------------------------------------------------------------------------

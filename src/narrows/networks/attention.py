@@ -146,13 +146,14 @@ class BlockModule(nn.Module):
         self, x: Tensor, angles: tuple[Tensor, Tensor] | None, mask: Tensor | None, causal: bool, past: State = ()
     ) -> tuple[Tensor, State]:
         """``(B, T, width) -> (B, T, width)``, and the keys and values ``(B, heads, S + T, d)`` so far."""
-        v, *asked = self.look(self.before(x)).chunk(3, -1)
-        v = v.unflatten(-1, (self.heads, -1)).transpose(1, 2)
+        v, one, other = self.look(self.before(x)).chunk(3, -1)
+        shape, v = (*v.shape[:2], 2, self.heads, -1), v.unflatten(-1, (self.heads, -1)).transpose(1, 2)
         if angles is None:
-            q, k = (one.unflatten(-1, (self.heads, -1)).transpose(1, 2) for one in asked)
+            q, k = (each.unflatten(-1, (self.heads, -1)).transpose(1, 2) for each in (one, other))
         else:  # the first halves of all queries and keys, and the second: long lines of numbers are quick to turn
-            halves = (one.unflatten(-1, (2, self.heads, -1)) for one in turned(*asked, *angles))
-            q, k = torch.cat([half.permute(2, 0, 3, 1, 4) for half in halves], -1).unbind()
+            one, other = turned(one, other, *angles)
+            halves = [half.view(shape).permute(2, 0, 3, 1, 4) for half in (one, other)]
+            q, k = torch.cat(halves, -1).unbind()
         if past:
             k, v = torch.cat([past[0], k], 2), torch.cat([past[1], v], 2)
         heard = attention(q, k, v, mask, causal)

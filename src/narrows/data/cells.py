@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
+from narrows._arrow import pa
 from narrows.data.scaling import Floats
 
 Mask = NDArray[np.bool_]

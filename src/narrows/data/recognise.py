@@ -6,9 +6,9 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
+from narrows._arrow import pa
 from narrows.data.clock import fit_clock, legible, read_stamps
 from narrows.data.series_set import IDS, SeriesSet, guess_time, open_series, take_apart
 from narrows.data.stream import Stream

@@ -8,11 +8,11 @@ from functools import cached_property
 from typing import Any, ClassVar
 
 import numpy as np
-import pyarrow as pa
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from narrows._arrow import pa
 from narrows._part import Part
 from narrows._types import Layout, Rows
 from narrows.data.series_close import Template, close_series

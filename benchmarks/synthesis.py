@@ -7,8 +7,8 @@
 held out; as many rows are made up as trained. Prints one Markdown table per set; what was measured is kept in
 RESULTS.md. CTGAN and TVAE want an environment of their own (peers.txt); where they are missing, or xgboost is, that is
 said. ``--keep`` keeps made-up rows in a folder, and measures those that are there instead of making them again;
-``--check`` prints sdmetrics' figures beside ours; ``--tuned`` prints utility alone, by XGBoost whose settings are chosen
-among TabSyn's on a ninth of the rows it learns from.
+``--check`` prints sdmetrics' figures beside ours; ``--tuned`` prints utility alone, by XGBoost with settings chosen
+among those of TabSyn by a ninth of the rows it learns from.
 """
 
 from __future__ import annotations

@@ -43,6 +43,24 @@ def test_import_costs_little_beyond_numpy() -> None:
     assert min(seconds) < 0.05, f"median {statistics.median(seconds):.3f} s"
 
 
+def test_pictures_are_learnt_without_what_only_tables_need() -> None:
+    code = (
+        "import sys\n"
+        "class NoPandas:  # scikit-learn imports it where it is installed, and it Arrow\n"
+        "    def find_spec(name, path=None, target=None):\n"
+        "        if name == 'pandas':\n"
+        "            raise ImportError(name)\n"
+        "sys.meta_path.insert(0, NoPandas)\n"
+        "import numpy as np\n"
+        "from narrows.estimators import Autoencoder\n"
+        "from narrows.training import Training\n"
+        "images = np.random.default_rng(0).integers(0, 256, (64, 8, 8), np.uint8)\n"
+        "Autoencoder(2, training=Training(epochs=1)).fit(images)\n"
+        "print([m for m in ('pyarrow', 'duckdb', 'narwhals.pandas_like', 'matplotlib', 'zuko') if m in sys.modules])"
+    )
+    assert in_new_process(code).strip() == "[]"
+
+
 def test_every_promised_name_is_there() -> None:
     for name in narrows.__all__:
         assert getattr(narrows, name) is not None

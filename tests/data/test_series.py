@@ -348,3 +348,29 @@ def test_what_a_trend_takes_away_it_puts_back(lags, log):
     both = trend.integrate(np.stack([y[5:], y[5:] + 0.1]), x[: 5 + sum(lags)])
     np.testing.assert_allclose(both[0], x[5 + sum(lags) :], rtol=1e-9)
     assert Trend.from_config(json.loads(json.dumps(trend.to_config()))) == trend
+
+
+@pytest.mark.parametrize("begin", [0, 3, 7])
+def test_a_piece_of_an_array_is_taken_to_begin_where_the_usual_season_fits_it(begin):
+    random, t = np.random.default_rng(0), np.arange(80)
+    profile = 5 * np.array([0.0, 1, 3, -2, -1, 0, 2, -3])
+    whole = profile[t % 8] + 0.3 * random.normal(size=80)
+    trend = Trend(profile=tuple((float(v),) for v in profile))
+    fitted = Series(window=16).fit(whole, trend=trend)
+    assert any("fits them best" in r for r in fitted.reasons)
+    rows = fitted.to_rows(whole, known=True)
+    piece = fitted.to_rows(whole[begin : begin + 16])
+    first = fitted.table.to_rows((whole - profile[t % 8])[begin : begin + 16, None]).values
+    torch.testing.assert_close(piece.values[0], first, rtol=0, atol=1e-6)
+    torch.testing.assert_close(rows.values, fitted.to_rows(whole).values)
+
+
+def test_time_stamps_say_where_in_its_season_a_series_begins():
+    t = np.arange(80)
+    frame = pd.DataFrame({"day": pd.date_range("2026-01-01", periods=80), "x": np.sin(t * np.pi / 4)})
+    trend = Trend(profile=tuple((float(v),) for v in np.sin(np.arange(8) * np.pi / 4)))
+    fitted = Series(window=16).fit(frame, trend=trend)
+    # the values would fit another step better; the clock knows
+    other = frame.iloc[3:19].assign(x=frame["x"].iloc[:16].to_numpy())
+    assert fitted.phases(fitted.open(other).tracks) == [3]
+    assert not any("fits them best" in r for r in fitted.reasons)

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
+from narrows._arrow import pa
 from narrows.errors import InvalidData, InvalidParameter
 
 Ticks = NDArray[np.float64]

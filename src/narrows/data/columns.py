@@ -8,10 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from narrows._arrow import pa, pc
 from narrows._part import check_fields
 from narrows.data.frames import Cells, Name, column_name, parse_type
 from narrows.data.scaling import Affine, Floats, Scaler, scaler_from_config

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 
+from narrows._arrow import pa
 from narrows.errors import InvalidData, InvalidType
 
 Name = str | int

@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 from scipy.special import ndtr, ndtri
 
+from narrows._arrow import pa
 from narrows.data.columns import Column
 from narrows.data.frames import Name, close_table, open_table
 from narrows.data.table import Table, TableFormat

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 
+from narrows._arrow import pa
 from narrows.data.frames import notes_of, with_notes
 from narrows.data.paths import CSV, JSON, NUMPY, PARQUET, SQLITE, expand, first_line, kind_of, suffix_of
 from narrows.data.stores import read_array, read_numpy, read_sqlite

@@ -157,6 +157,11 @@ def _words(draft: SeriesFormat, opened: SeriesSet, tracks: Sequence[NDArray[Any]
         )
     if draft.trend is not None:
         words.append(draft.trend.describe())
+        if draft.trend.profile and opened.clock is None:
+            words.append(
+                "no time stamps say where in its season a series begins: those that were learnt begin alike, others "
+                "where the usual season fits them best"
+            )
     said = {"Gaussian": "numbers", "Categorical": "categories"}.get(
         type(draft.likelihood()).__name__, "of several kinds"
     )

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 
+from narrows._arrow import pa
 from narrows.data.clock import Clock
 from narrows.data.series_set import SeriesSet, Track
 

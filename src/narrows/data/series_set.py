@@ -8,10 +8,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from narrows._arrow import pa, pc
 from narrows.data.clock import Clock, check_clock, fit_clock, read_stamps, spells_dates, to_grid
 from narrows.data.columns import LARGEST
 from narrows.data.frames import open_table

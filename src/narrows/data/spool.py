@@ -10,8 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-
+from narrows._arrow import pa
 from narrows.data import readers
 from narrows.data.budget import CELL, in_words, needed, plain_size, size_in_bytes
 from narrows.data.paths import CSV, JSON, PARQUET, expand, first_line, kind_of, suffix_of

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 
+from narrows._arrow import pa
 from narrows.data.paths import check_file, first_line, split_part
 from narrows.errors import UnreadableFile
 

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
+from narrows._arrow import pa
 from narrows.data.columns import (
     Column,
     Mask,

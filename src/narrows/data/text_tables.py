@@ -8,8 +8,7 @@ import io
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.compute as pc
+from narrows._arrow import pa, pc
 
 #: What stands for a blank in text files, besides the empty cell.
 MARKERS = ("", "?", "NA", "N/A", "n/a", "#N/A", "<NA>", "NaN", "nan", "NULL", "null", "None")

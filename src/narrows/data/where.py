@@ -19,10 +19,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from narrows._arrow import pa, pc
 from narrows.errors import InvalidParameter
 
 Mask = NDArray[np.bool_]
@@ -40,9 +39,10 @@ _TOKEN = re.compile(
     re.VERBOSE,
 )
 _KEYWORDS = {"AND", "OR", "NOT", "IN", "IS", "NULL", "BETWEEN", "TRUE", "FALSE"}
+#: Arrow's names of the comparisons.
 _COMPARE = {
-    "=": pc.equal, "==": pc.equal, "!=": pc.not_equal, "<>": pc.not_equal,
-    "<": pc.less, "<=": pc.less_equal, ">": pc.greater, ">=": pc.greater_equal,
+    "=": "equal", "==": "equal", "!=": "not_equal", "<>": "not_equal",
+    "<": "less", "<=": "less_equal", ">": "greater", ">=": "greater_equal",
 }  # fmt: skip
 _DEEPEST = 50
 _SHOWN = 12
@@ -132,7 +132,8 @@ class Compare(Condition):
         cells = _cells(table, self.column)
         value = _scalar(self.column, cells.type, self.value, self.sign)
         blank = _blank(cells)
-        result = np.asarray(_COMPARE[self.sign](cells, value).fill_null(False).to_numpy(zero_copy_only=False), bool)
+        compared = pc.call_function(_COMPARE[self.sign], [cells, value])
+        result = np.asarray(compared.fill_null(False).to_numpy(zero_copy_only=False), bool)
         return result & ~blank, ~result & ~blank
 
     def columns(self) -> set[str]:

@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.compute as pc
-
+from narrows._arrow import pa, pc
 from narrows.data.text_tables import tidy
 
 #: Distinct texts looked at together; columns of more are numbers or text, but not dates.

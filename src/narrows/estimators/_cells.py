@@ -6,9 +6,8 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
 
+from narrows._arrow import pa, pc
 from narrows.data.columns import Column, blank_cells
 from narrows.data.frames import column_name, open_table, parse_type
 from narrows.errors import InvalidData

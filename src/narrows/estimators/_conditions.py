@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 
+from narrows._arrow import pa
 from narrows.data.where import Both, Condition, Mask, Not, Truth, check, parse
 from narrows.errors import InvalidData, InvalidParameter
 from narrows.tasks._model_source import LABEL, ModelSource

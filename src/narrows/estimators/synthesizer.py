@@ -6,11 +6,11 @@ from numbers import Integral
 from typing import Annotated, Any, Self, final
 
 import numpy as np
-import pyarrow as pa
 import torch
 from torch import Tensor
 
 from narrows import likelihoods, priors
+from narrows._arrow import pa
 from narrows._part import Interval
 from narrows.data import Table
 from narrows.data.frames import open_table

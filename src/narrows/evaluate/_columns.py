@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
+from narrows._arrow import pa
 from narrows.errors import InvalidData
 
 Floats = NDArray[np.float64]

@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 import torch
 from torch import Tensor
 
+from narrows._arrow import pa
 from narrows._types import Rows
 from narrows.data.frames import close_table
 from narrows.tasks._sources import Source

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from narrows._arrow import pa
 from narrows.errors import InvalidData
 from narrows.tasks._sources import BATCH, MarginSource, PlainSource, Source
 from narrows.training.seeds import hash_seed, seeded

@@ -1,6 +1,7 @@
 """Language models on tiny Shakespeare and the Penn Treebank, beside a plain re-implementation of a known recipe.
 
     python -m benchmarks.language recipe --data DIR     # nanoGPT's configuration, beside plain torch
+    python -m benchmarks.language pace --data DIR       # steps of both in turns
     python -m benchmarks.language budget --data DIR --kinds transformer --steps 9000     # ten minutes on two cores:
         # 1,200 CPU seconds; with --share 0.95, settings are chosen by the end of the training text
     python -m benchmarks.language words --data DIR      # Penn Treebank, two layers of 200
@@ -17,7 +18,10 @@ import gzip
 import json
 import math
 import time
+from collections.abc import Iterator
+from contextlib import nullcontext
 from functools import partial
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -25,11 +29,18 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from narrows._types import Layout
 from narrows.data import Text
+from narrows.data.token_stream import TokenStream
 from narrows.estimators import LanguageModel
+from narrows.estimators._language_choices import LanguageStep
 from narrows.language import Greedy
+from narrows.likelihoods import Categorical
+from narrows.models import AutoregressiveModule
 from narrows.networks import Recurrent, Transformer
 from narrows.training import Training
+from narrows.training.replay import Gradients
+from narrows.training.source import batches
 
 TRAIN = 1_003_854  # characters of tiny Shakespeare; the rest is for validation
 STEPS, BATCH, CONTEXT = 2_000, 12, 64  # nanoGPT's configuration for processors
@@ -112,7 +123,7 @@ class Plain(nn.Module):
         return F.linear(self.last(self.blocks(x)), self.token.weight)
 
 
-def train_plain(tokens: np.ndarray, vocabulary: int, seed: int) -> Plain:
+def plain_steps(tokens: np.ndarray, vocabulary: int, seed: int) -> Iterator[Plain]:
     """The loop of nanoGPT: AdamW, 1e-3 to 1e-4 by a cosine after 100 steps, β₂ 0.99, decay 0.1, clip 1."""
     torch.manual_seed(seed)
     model = Plain(vocabulary)
@@ -134,7 +145,28 @@ def train_plain(tokens: np.ndarray, vocabulary: int, seed: int) -> Plain:
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimiser.step()
         optimiser.zero_grad(set_to_none=True)
+        yield model
+
+
+def train_plain(tokens: np.ndarray, vocabulary: int, seed: int) -> Plain:
+    *_, model = plain_steps(tokens, vocabulary, seed)
     return model.eval()
+
+
+def our_steps(tokens: np.ndarray, vocabulary: int, seed: int) -> Iterator[None]:
+    """What `training.Loop` does in a step of `LanguageModel`, one by one."""
+    torch.manual_seed(seed)
+    layout = Layout((CONTEXT, 1), (vocabulary,), high=(vocabulary - 1.0,))
+    model = AutoregressiveModule(layout, Transformer(), Categorical(), 128, tied=True)
+    step, parameters = LanguageStep(model), list(model.parameters())
+    optimiser, stream = Training().make_optimiser(parameters), TokenStream(tokens, CONTEXT, STEPS * BATCH)
+    gradients, epoch = Gradients(step, parameters, nullcontext), torch.zeros(())
+    for batch in batches(stream, seed, 0, BATCH, 0, torch.device("cpu")):
+        gradients(batch, epoch)
+        with torch.inference_mode(gradients.replayed):
+            nn.utils.clip_grad_norm_(parameters, 1.0)
+            optimiser.move(1e-3)
+        yield
 
 
 # --- the measurements ------------------------------------------------------------------------------------------
@@ -172,6 +204,20 @@ def recipe(args: argparse.Namespace) -> None:
         if name != "plain torch":
             row |= {"steps": args.steps, "whole text": round(-model.score(valid), 4), "rate": args.rate}
         print(json.dumps(row), flush=True)
+
+
+def pace(args: argparse.Namespace) -> None:
+    """Steps of ours and of plain torch in turns, so that both meet the same machine."""
+    train, _ = shakespeare(args.data)
+    format_ = Text().fit(train)
+    tokens = format_.read(train)
+    both = [plain_steps(tokens, format_.size, 0), our_steps(tokens, format_.size, 0)]
+    for steps in both:
+        list(islice(steps, 60))  # by then ours is recorded
+    times = np.array([[clocked(lambda: list(islice(s, 12)))[1] / 12 for s in both] for _ in range(args.turns)])  # noqa: B023
+    plain, ours = np.median(times, 0) * 1e3
+    ratio = np.median(times[:, 1] / times[:, 0])
+    print(f"{args.turns} turns of 12 steps: plain {plain:.1f} ms, ours {ours:.1f} ms of CPU time; ratio {ratio:.3f}")
 
 
 def budget(args: argparse.Namespace) -> None:
@@ -241,7 +287,7 @@ def cache(args: argparse.Namespace) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["recipe", "budget", "words", "cache"])
+    parser.add_argument("what", choices=["recipe", "pace", "budget", "words", "cache"])
     parser.add_argument("--data", type=Path)
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--kinds", nargs="+", default=["plain torch", "transformer", "lstm"])
@@ -251,12 +297,13 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=10)
     parser.add_argument("--width", type=int, default=128)
     parser.add_argument("--layers", type=int, default=1, help="of an LSTM")
+    parser.add_argument("--turns", type=int, default=10)
     parser.add_argument("--context", type=int, default=128)
     parser.add_argument("--held", type=float, default=0.0, help="share of the training text that is only watched")
     parser.add_argument("--dropout", type=float, default=0.0)
     parser.add_argument("--share", type=float, default=1.0)
     args = parser.parse_args()
-    {"recipe": recipe, "budget": budget, "words": words, "cache": cache}[args.what](args)
+    {"recipe": recipe, "pace": pace, "budget": budget, "words": words, "cache": cache}[args.what](args)
 
 
 if __name__ == "__main__":

@@ -124,6 +124,18 @@ def test_the_same_seed_gives_the_same_model_and_files_keep_it(tmp_path):
     assert {p.suffix for p in (tmp_path / "model").iterdir()} == {".json", ".md", ".safetensors"}
 
 
+def test_texts_may_lie_in_a_file_a_folder_or_a_table(reverser, tmp_path):
+    expected = pytest.approx(reverser.score_samples(["ab", "dce", "eda"]), rel=1e-5)
+    (tmp_path / "all.txt").write_text("ab\ndce\neda\n")
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "a.txt").write_text("ab\ndce\n")
+    (tmp_path / "folder" / "b.txt").write_text("eda")
+    (tmp_path / "table.csv").write_text("number,text\n1,ab\n2,dce\n3,eda\n")
+    for name in ("all.txt", "folder", "table.csv"):
+        assert reverser.score_samples(str(tmp_path / name)) == expected, name
+    assert reverser.score_samples("ab\ndce\neda\n") == expected
+
+
 def test_bad_input_is_refused_in_words(reverser):
     with pytest.raises(NotFitted, match="fit"):
         SequenceToSequence().predict(["a"])

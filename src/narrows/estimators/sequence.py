@@ -96,7 +96,8 @@ class SequenceToSequence(BaseEstimator):
         """Learn from pairs of texts, or from texts.
 
         Args:
-            X: n texts: a list, a column, or the name of a file, whose lines are the texts.
+            X: n texts: a list, a column, the file of a table with one, or the name of a file or of a folder of files,
+                whose lines are the texts.
             y: As many texts, what each is to become; None: X itself, without the slips that X then gets. A pair of
                 which either is blank (None) is left out.
 
@@ -270,8 +271,8 @@ def _with_blanks(raw: Any) -> list[str | None]:
     """Texts in their places, None where they are blank."""
     corpus = corpus_of(raw)
     found = ("".join(text) for text in corpus.texts())
-    if isinstance(raw, (str, os.PathLike)):
-        return [*next(found).splitlines()]
+    if isinstance(raw, (str, os.PathLike)) and (corpus.parts == (raw,) or isinstance(corpus.parts[0], Path)):
+        return [line for text in found for line in text.splitlines()]
     blanks = frozenset(corpus.blanks)
     return [None if i in blanks else next(found) for i in range(len(corpus) + len(blanks))]
 

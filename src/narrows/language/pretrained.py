@@ -60,7 +60,7 @@ def open_pretrained(
             import accelerate  # noqa: F401
             import gguf  # noqa: F401
         except ImportError as error:
-            raise MissingExtra(f"{place!r} is a GGUF file: pip install 'narrows[hub]' gguf accelerate") from error
+            raise MissingExtra(f"{place!r} is a GGUF file: pip install 'narrows[gguf]'") from error
         place, asked = str(path.parent), {"gguf_file": path.name, "trust_remote_code": False}
         kind = kind or "causal"
     else:

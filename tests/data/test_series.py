@@ -374,3 +374,36 @@ def test_time_stamps_say_where_in_its_season_a_series_begins():
     other = frame.iloc[3:19].assign(x=frame["x"].iloc[:16].to_numpy())
     assert fitted.phases(fitted.open(other).tracks) == [3]
     assert not any("fits them best" in r for r in fitted.reasons)
+
+
+def test_a_column_without_a_value_is_told_of_as_such():
+    frame = long_frame().assign(empty=pd.Series([None] * 20, dtype=object), note=["a"] * 20)
+    found = open_series(frame, id="who")
+    assert found.channels == ("x",)
+    assert any("without a single value were left out: empty" in n for n in found.notes)
+    assert any("no numbers were left out: note" in n for n in found.notes)
+    with pytest.raises(InvalidData, match=r"holds numbers \(x: all blank\)"):
+        open_series(pa.table({"day": frame["day"].to_numpy()[:10], "x": pa.array([None] * 10, pa.string())}))
+    blank = pa.table({"day": frame["day"].to_numpy()[:10], "x": pa.array([None] * 10, pa.string())})
+    again = Series(window=4).fit(frame[:10].drop(columns=["who", "empty", "note"])).open(blank)
+    assert np.isnan(again.tracks[0].values).all()
+
+
+def test_few_long_series_are_cut_into_windows_and_many_are_rows():
+    t = np.arange(400)
+    long = [np.sin(t * np.pi / 10), np.cos(t * np.pi / 10)]
+    fitted = Series().fit(long)
+    assert (fitted.steps, fitted.stride) == (40, 10)
+    assert any("few series, 2, and long" in r for r in fitted.reasons)
+    assert len(fitted.to_rows(long)) == 2 * 37
+    assert Series().fit([x[:128] for x in long]).stride == 0
+    assert Series().fit(long * 5).stride == 0
+
+
+def test_the_last_steps_are_cut_off_what_is_long_enough_with_their_times():
+    frame = pd.concat([long_frame(30, "a"), long_frame(8, "b")])
+    opened = open_series(frame)
+    first, last = opened.cut(3)
+    assert [len(t) for t in first.tracks] == [27, 8]
+    assert [len(t) for t in last.tracks] == [3]
+    assert str(opened.clock.stamps(last.tracks[0].start, [0])[0].as_py())[:10] == "2026-01-28"

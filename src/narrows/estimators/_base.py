@@ -186,6 +186,13 @@ class BaseModel(BaseEstimator, ABC):
         self._describe()
         return self
 
+    def _planned(self, training: Training, rows: int) -> Training:
+        """The settings of the loop for so many training rows, with what was left open chosen."""
+        return training
+
+    def _begin(self, module: Any, train: Rows | Source) -> None:
+        """What a module is to know of the rows before it is trained."""
+
     def _finish(self, module: Any, train: Rows | Source, seed: int) -> None:
         """What is left to do with a trained module."""
 
@@ -214,6 +221,8 @@ class BaseModel(BaseEstimator, ABC):
         train: Rows | Source,
         validation: Rows | None,
     ) -> History:
+        training = self._planned(training, len(train))
+        self._begin(module, train)
         plan = choices.plan(module, layout)
         # a few rows judge a loss well enough, but not whether kinds of rows are missing
         held = validation is not None and (plan.judged or len(validation) >= ENOUGH)
@@ -282,7 +291,7 @@ class BaseModel(BaseEstimator, ABC):
         seed = draw_seed(random_state)
         if where is not None:
             return sample_where(self._source(), int(n), where, seed)
-        return self.format_.from_values(self._source().rows(int(n), seed)[0])
+        return self._source().made(int(n), seed)
 
     def _source(self) -> ModelSource:
         """What rows are drawn from."""

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from narrows.data.clock import Clock
 from narrows.data.series_close import Template, close_series
-from narrows.data.series_format import SeriesFormat, stacked
+from narrows.data.series_format import SeriesFormat, seen, stacked
 from narrows.data.series_set import SeriesSet, Track
 from narrows.errors import DataWarning, InvalidData
 from narrows.evaluate.forecasts import baselines, filled
@@ -164,6 +164,10 @@ def forecast_of(
 ) -> Forecast:
     """The forecast of some series, with the simple ones beside it."""
     template, tracks = format_.template, opened.tracks
+    empty = [i if t.name is None else t.name for i, t in enumerate(tracks) if not seen(t.values).any()]
+    if empty:
+        message = f"{len(empty)} of {len(tracks)} series hold no value at all, such as {empty[0]!r}: what is foretold"
+        warnings.warn(DataWarning(f"{message} of them is what is usual, whatever they are"), stacklevel=3)
     known = {id(t) for t in format_.ends}
     phases = [template.phase(t) for t in tracks] if id(tracks[0]) in known else format_.phases(tracks)
     made = roll(module, format_, [t.values for t in tracks], steps, draws, seed, season, phases)

@@ -176,18 +176,8 @@ class Diffusion(Captioned):
     def _default_parts(self) -> dict[str, Any]:
         return {"training": Training(), "network": UNet()}
 
-    def _train(
-        self,
-        choices: Any,
-        module: Any,
-        layout: Layout,
-        training: Training,
-        seed: int,
-        train: Rows | Source,
-        validation: Rows | None,
-    ) -> History:
+    def _begin(self, module: Any, train: Rows | Source) -> None:
         module.prepare(train.take(slice(LOOKED_AT)))
-        return super()._train(choices, module, layout, training, seed, train, validation)
 
     def sample(
         self,

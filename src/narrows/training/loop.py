@@ -15,12 +15,13 @@ from torch import Tensor, nn
 
 from narrows._types import Rows
 from narrows.errors import InvalidParameter, TrainingFailed, TrainingWarning
-from narrows.training.checkpoint import Checkpoints, fingerprint, flatten, load_optimiser, pick
+from narrows.training.checkpoint import Checkpoints, fingerprint
 from narrows.training.gather import Gather, gathered
 from narrows.training.history import History
 from narrows.training.progress import Progress
 from narrows.training.ranks import local, ranks_for
 from narrows.training.replay import Gradients
+from narrows.training.resume import resume, standing
 from narrows.training.seeds import same_threads, seeded
 from narrows.training.settings import Training
 from narrows.training.snapshot import Snapshot
@@ -170,7 +171,7 @@ class Loop:
         self.sums: Tensor | None = None
         self.count = 0
         if saved is not None:
-            self._restore(*saved)
+            resume(self, *saved)
         context = computing(self.device, self.precision, self.ranks, self.batch)
         self.gradients = [
             Gradients(step, p.parameters, context, self.ranks) for step, p in zip(steps, self.players, strict=True)
@@ -212,7 +213,10 @@ class Loop:
             self.good.take()
             waited = self.training.checkpoint_every
             if checkpoints and self.ranks.agree(lambda: time.perf_counter() - saved_at >= waited):  # noqa: B023
-                self._save(checkpoints)
+                self.elapsed = time.perf_counter() - self.started
+                whole, state = standing(self)
+                if self.ranks.rank == 0:
+                    checkpoints.save(whole, state)
                 saved_at = time.perf_counter()
         if not self.history.rows:
             raise TrainingFailed("training diverged before the first epoch ended; try a smaller learning rate")
@@ -370,49 +374,6 @@ class Loop:
     def _validate(self) -> dict[str, Tensor]:
         assert self.validation is not None
         return validate(self.players[0].step, self.validation, in_precision(self.device, self.precision))
-
-    # --- checkpoints -----------------------------------------------------------------------------------------
-
-    def _save(self, checkpoints: Checkpoints) -> None:
-        self.elapsed = time.perf_counter() - self.started
-        module, *optimisers = self.good.states
-        tensors = flatten("module", module)
-        for number, moments in enumerate(optimisers):
-            tensors |= flatten(f"optimiser{number}", moments)
-        tensors |= flatten("best", self.best or {})
-        tensors["random"] = torch.get_rng_state()
-        if self.device.type == "cuda":
-            tensors["random_cuda"] = torch.cuda.get_rng_state(self.device)
-        if self.sums is not None:
-            tensors["sums"] = self.sums
-        state: dict[str, Any] = {name: getattr(self, name) for name in SCALARS + self.kept}
-        state["threads"] = torch.get_num_threads()
-        state["best_value"] = None if math.isinf(self.best_value) else self.best_value
-        whole = self.ranks.gather(tensors)
-        if self.ranks.rank == 0:
-            checkpoints.save(whole, {**state, "history": self.history.to_config()})
-
-    def _restore(self, tensors: dict[str, Tensor], state: dict[str, Any]) -> None:
-        for name in SCALARS + self.kept:
-            setattr(self, name, state[name])
-        torch.set_num_threads(state["threads"])  # sums over other numbers of threads round differently
-        self.best_value = math.inf if state["best_value"] is None else state["best_value"]
-        self.history.__dict__.update(History.from_config(state["history"]).__dict__)
-        live = self.module.state_dict()
-        module, best = ({n: t.to(self.device) for n, t in pick(name, tensors).items()} for name in ("module", "best"))
-        self.module.load_state_dict(self.ranks.deal(module, live))
-        for number, (player, optimiser) in enumerate(zip(self.players, self.optimisers, strict=True)):
-            moments = pick(f"optimiser{number}", tensors)
-            like = {name: player.parameters[int(name.split(".")[0])] for name in moments}
-            load_optimiser(optimiser, self.ranks.deal(moments, like))
-        self.best = dict(self.ranks.deal(best, live)) if best else None
-        self.sums = tensors["sums"].to(self.device) if "sums" in tensors else None
-        torch.set_rng_state(tensors["random"])
-        if "random_cuda" in tensors and self.device.type == "cuda":
-            torch.cuda.set_rng_state(tensors["random_cuda"], self.device)
-
-
-SCALARS = ("step", "total", "scale", "rollbacks", "planned", "best_value", "elapsed", "names", "count", "precision")
 
 
 def trainable(*modules: Iterable[nn.Module] | nn.Module) -> list[Tensor]:

@@ -30,9 +30,10 @@ class FusedAdam(torch.optim.Adam):
 
     def __init__(self, parameters: Iterable[Tensor], rate: float, weight_decay: float, decoupled: bool) -> None:
         self._lists: tuple[list[Tensor], ...] | None = None
-        super().__init__(
-            list(parameters), rate, weight_decay=weight_decay, fused=True, decoupled_weight_decay=decoupled
-        )
+        moving = list(parameters)
+        # how often each parameter has moved: what the entries "step" of the state are views of
+        self._counts = torch.zeros(len(moving), device=moving[0].device if moving else None)
+        super().__init__(moving, rate, weight_decay=weight_decay, fused=True, decoupled_weight_decay=decoupled)
 
     # torch wraps these so that its compiler leaves them alone; the wrappers import the compiler, for seconds, to say so
     add_param_group = _bare(torch.optim.Optimizer.add_param_group)
@@ -51,7 +52,10 @@ class FusedAdam(torch.optim.Adam):
         parameters, first, second, steps = self._lists or self._collect(moving)
         if len(parameters) == len(group["params"]):
             self._lists = parameters, first, second, steps
-        torch._foreach_add_(steps, 1)
+        if self._lists:
+            self._counts.add_(1)  # one by one they would take half of Adam's time in a small network
+        else:
+            torch._foreach_add_(steps, 1)
         move = torch._fused_adamw_ if group["decoupled_weight_decay"] else torch._fused_adam_
         move(
             parameters, gradients, first, second, [], steps,
@@ -59,11 +63,14 @@ class FusedAdam(torch.optim.Adam):
             eps=group["eps"], amsgrad=False, maximize=False,
         )  # fmt: skip
 
+    @torch.inference_mode(False)  # a replayed step moves in inference mode, and the next one may not
+    @torch.no_grad()
     def _collect(self, parameters: list[Tensor]) -> tuple[list[Tensor], ...]:
         """Parameters and their state side by side; a state that is not there begins at nothing, as torch's does."""
+        places = {id(p): i for i, p in enumerate(self.param_groups[0]["params"])}
         for p in parameters:
             if not self.state[p]:
-                self.state[p]["step"] = torch.zeros((), dtype=torch.float32, device=p.device)
+                self.state[p]["step"] = self._counts[places[id(p)]]
                 self.state[p]["exp_avg"] = torch.zeros_like(p, memory_format=torch.preserve_format)
                 self.state[p]["exp_avg_sq"] = torch.zeros_like(p, memory_format=torch.preserve_format)
         return parameters, *([self.state[p][name] for p in parameters] for name in ("exp_avg", "exp_avg_sq", "step"))
@@ -72,6 +79,11 @@ class FusedAdam(torch.optim.Adam):
         """Put back a state."""
         self._lists = None  # they pointed to the old one
         self._load_state_dict(state_dict)
+        for count, p in zip(self._counts.unbind(), self.param_groups[0]["params"], strict=True):
+            if self.state[p]:
+                self.state[p]["step"] = count.copy_(self.state[p]["step"])
+            else:
+                count.zero_()
 
 
 class SGD(torch.optim.SGD):

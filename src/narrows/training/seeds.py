@@ -23,10 +23,13 @@ def hash_seed(*numbers: int) -> int:
 def seeded(seed: int) -> Iterator[None]:
     """Seed torch's generators for the length of a block; afterwards they are as they were.
 
-    ``torch.manual_seed`` seeds every device, so those of every device are kept.
+    ``torch.manual_seed`` seeds every device, so those of every device are kept. Where there is none, it would note who
+    called it, for a device that may yet come: that takes longer than a step of a small network.
     """
-    with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
-        torch.manual_seed(seed)
+    devices = range(torch.cuda.device_count())
+    alone = not devices and not torch.backends.mps.is_available()
+    with torch.random.fork_rng(devices=devices):
+        (torch.default_generator.manual_seed if alone else torch.manual_seed)(seed)
         yield
 
 

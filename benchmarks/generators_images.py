@@ -1,6 +1,6 @@
 """Images that models make: how far they are from held-out ones, in features of a small classifier.
 
-    python -m benchmarks.generators_images --results FILE [--data fashion] [--models vae,gan] [--seeds 0]
+    python -m benchmarks.generators_images --results FILE [--data fashion] [--rows ROWS] [--models vae,gan] [--seeds 0]
         [--epochs 30] [--batch ROWS] [--time-budget SECONDS] [--count 1000] [--made FOLDER] [--print]
 
 ``--data`` names a sample with classes (fashion, mnist, fashion-mnist). The features are the 64 numbers before the last
@@ -16,6 +16,7 @@ Every result is a line of ``FILE`` at once; what is there is not run again.
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 import time
 import warnings
@@ -43,6 +44,7 @@ def models() -> dict[str, Callable[..., Any]]:
     return {
         "vae": lambda **given: narrows.VariationalAutoencoder(16, **given),
         "vae-mixture": lambda **given: narrows.VariationalAutoencoder(16, prior=priors.Mixture(20), **given),
+        "vae-conv": lambda **given: narrows.VariationalAutoencoder(16, network=networks.Conv(), **given),
         "autoencoder": lambda **given: narrows.Autoencoder(16, **given),
         "gan": lambda **given: narrows.GAN(**given),
         "gan-r0.1": gan(r1=0.1, r2=0.1),
@@ -50,7 +52,7 @@ def models() -> dict[str, Callable[..., Any]]:
         "gan-non-saturating": lambda **given: narrows.GAN(loss=adversarial.NonSaturating(), **given),
         "moment-matching": lambda **given: narrows.MomentMatching(**given),
         "boltzmann": lambda **given: narrows.Boltzmann(256, **given),
-        "diffusion": lambda **given: narrows.Diffusion(networks.UNet(channels=(16, 32)), **given),
+        "diffusion": lambda **given: narrows.Diffusion(**given),
         "latent-diffusion": lambda **given: narrows.LatentDiffusion(16, **given),
         "vae-diffusion": lambda **given: narrows.VariationalAutoencoder(16, prior=priors.Diffusion(), **given),
         "wasserstein": lambda **given: narrows.WassersteinAutoencoder(16, **given),
@@ -169,6 +171,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--results", type=Path, required=True)
     parser.add_argument("--data", default="fashion")
+    parser.add_argument("--rows", type=int, default=None, help="so many of the training images, the first ones")
     parser.add_argument("--models", default="real,vae,vae-mixture,autoencoder,gan")
     parser.add_argument("--seeds", default="0")
     parser.add_argument("--epochs", type=int, default=30)
@@ -187,7 +190,8 @@ def main() -> None:
     warnings.simplefilter("ignore")
     from narrows import data
 
-    sample = data.load(asked.data)
+    whole = data.load(asked.data)
+    sample = dataclasses.replace(whole, data=whole.data[: asked.rows], labels=whole.labels[: asked.rows])
     judge = trained(sample.data, sample.labels)
     done = {(r["model"], r["seed"], r["data"]) for r in lines}
     for seed in map(int, asked.seeds.split(",")):

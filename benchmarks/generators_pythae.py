@@ -1,6 +1,7 @@
 """Images that pythae's models make: the other side of `benchmarks.generators_images`.
 
-    python -m benchmarks.generators_pythae --out FOLDER [--models vae,rae,wae] [--seconds 40] [--code 16] [--count 1000]
+    python -m benchmarks.generators_pythae --out FOLDER [--data fashion] [--rows ROWS] [--models vae,rae,wae]
+        [--seeds 0] [--seconds 40] [--code 16] [--count 1000]
 
 For an environment with pythae (peers-speed.txt) and narrows' samples; nothing else of narrows is used. The networks are
 pythae's own (784-512-16, ReLU, sigmoid), learning rate 1e-3, batches of 64, trained by Adam for so many seconds of the
@@ -60,6 +61,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--models", default="vae,rae,wae")
     parser.add_argument("--data", default="fashion")
+    parser.add_argument("--rows", type=int, default=None, help="so many of the training images, the first ones")
     parser.add_argument("--seeds", default="0")
     parser.add_argument("--seconds", type=float, default=40)
     parser.add_argument("--code", type=int, default=16)
@@ -68,7 +70,8 @@ def main() -> None:
     torch.set_num_threads(1)
     from narrows import data
 
-    images = torch.tensor(np.asarray(data.load(asked.data).data, dtype=np.float32) / 255).unsqueeze(1)
+    pixels = np.asarray(data.load(asked.data).data[: asked.rows], dtype=np.float32) / 255
+    images = torch.tensor(pixels).unsqueeze(1)
     asked.out.mkdir(parents=True, exist_ok=True)
     for seed in map(int, asked.seeds.split(",")):
         for name in asked.models.split(","):

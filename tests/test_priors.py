@@ -111,6 +111,17 @@ def test_the_same_seed_gives_the_same_mixture_and_touches_no_generator():
     assert (before[1] == np.random.get_state()[1]).all()
 
 
+@pytest.mark.parametrize(("kinds", "expected"), [(1, 5), (20, 20)])
+def test_as_many_gaussians_as_are_worth_their_parameters(kinds: int, expected: int):
+    rng = np.random.default_rng(0)
+    places = 40 * rng.random((kinds, 3))
+    codes = places[rng.integers(kinds, size=1500)] + rng.normal(size=(1500, 3))
+    module = Mixture().build(3)
+    module.fit_codes(codes, seed=0)
+    assert (module.weights > 0).sum() == expected
+    assert module.weights.shape == (40,)
+
+
 def test_fewer_rows_mean_fewer_components():
     module = fitted(two_clusters(30), components=10)  # full covariances in 2 dimensions: 3 rows each
     assert (module.weights > 0).sum() <= 10

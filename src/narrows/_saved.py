@@ -30,6 +30,9 @@ def describe(folder: str | os.PathLike[str]) -> dict[str, Any]:
     """
     path = Path(folder) / MODEL
     if not path.is_file():
+        if not Path(folder).is_dir():
+            what = "is a file" if Path(folder).is_file() else "is not there"
+            raise SavedModelError(f"{folder} holds no model: it {what}; a model is a folder, as narrows fit writes it")
         raise SavedModelError(f"{folder} holds no model: {MODEL} is missing (was saving cut short?)")
     try:
         content = json.loads(path.read_text(encoding="utf-8"))

@@ -85,6 +85,8 @@ class Rows:
             numbers, the class of every row, −1 where it has none.
         target: ``(B, …)`` what a supervised model should predict.
         group: ``(B,)`` whole numbers, rows that belong together.
+        place: ``(B, 2)`` whole numbers: which series a window was cut from, and its first step there; None when rows
+            share nothing. Only what holds rows out looks at it.
         weight: ``(B,)`` how much each row counts.
     """
 
@@ -94,6 +96,7 @@ class Rows:
     condition: Tensor | None = None
     target: Tensor | None = None
     group: Tensor | None = None
+    place: Tensor | None = None
     weight: Tensor | None = None
 
     def __len__(self) -> int:

@@ -2,16 +2,18 @@
 
 import csv
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
 
 import narrows
+from narrows.cli._detect_series import _pointed_to
 from narrows.data import read_table
 
 from .conftest import narrows as command
-from .conftest import well
+from .conftest import refused, well
 
 
 def hours(path, seed, spike=0.0):
@@ -83,3 +85,51 @@ def test_strange_stretches_are_told_and_every_step_written(hourly, tmp_path):
     again = well("detect", new, "--model", str(tmp_path / "d"), "--json").json
     assert again["alarms"] == found["alarms"]
     assert "--fdr" in command("detect", hourly, "--fdr", "0.1", "--model", str(tmp_path / "d")).err
+
+
+def two_long(path, spike=None):
+    t = np.arange(400)
+    wave = [10 + np.sin(t * np.pi / 10), 20 + np.cos(t * np.pi / 10)]
+    if spike is not None:
+        wave[1][spike] += 4
+    days = np.datetime64("2026-01-01") + t
+    lines = [f"{name},{d},{v:.3f}" for name, x in zip("ab", wave, strict=True) for d, v in zip(days, x, strict=True)]
+    path.write_text("shop,day,sold\n" + "\n".join(lines) + "\n")
+    return str(path)
+
+
+def test_strange_steps_of_few_long_series_are_found_within_them(tmp_path):
+    clean, new = two_long(tmp_path / "clean.csv"), two_long(tmp_path / "new.csv", spike=300)
+    out = str(tmp_path / "scores.csv")
+    found = well("detect", new, "--train", clean, "--out", out, "--json").json
+    worst = found["strangest"][0]
+    assert worst["series"] == "b"
+    assert worst["from"] <= "2026-10-28" <= worst["to"]
+    assert np.datetime64(worst["to"]) - np.datetime64(worst["from"]) < np.timedelta64(20, "D")
+    rows = list(csv.DictReader(Path(out).read_text().splitlines()))
+    assert len(rows) == 800
+    assert (rows[38]["window_from"], rows[39]["window_from"]) == ("", "2026-01-01")
+    assert (rows[439]["series"], rows[439]["step"]) == ("b", "2026-02-09")
+
+
+def test_what_strange_windows_point_to():
+    def points(own=()):
+        windows = np.full(60, not len(own))
+        return SimpleNamespace(alarms=windows, point_alarms=np.isin(np.arange(60), own))
+
+    # windows of ten steps that end at 20 to 29 all hold step 20
+    assert _pointed_to(np.arange(20, 30), points(), 10) == (20, 20)
+    assert _pointed_to(np.arange(20, 25), points(), 10) == (15, 20)
+    assert _pointed_to(np.array([20]), points(), 10) == (11, 20)
+    assert _pointed_to(np.arange(20, 40), points(), 10) == (20, 30)
+    assert _pointed_to(np.arange(22, 24), points(own=[22, 23]), 10) == (22, 23)
+    # the strangest window of a series without an alarm
+    assert _pointed_to(
+        np.array([20]), SimpleNamespace(alarms=np.zeros(60, bool), point_alarms=np.zeros(60, bool)), 10
+    ) == (11, 20)
+
+
+def test_a_file_without_a_value_is_told_of(tmp_path):
+    (tmp_path / "gap.csv").write_text("day,x\n" + "".join(f"2026-01-{d:02},\n" for d in range(1, 21)))
+    for words in (("forecast",), ("fit",), ("detect", "--as", "series")):
+        assert "(x: all blank)" in refused(words[0], tmp_path / "gap.csv", *words[1:])

@@ -202,6 +202,14 @@ def test_black_and_white_means_bernoulli_and_shades_mean_gaussian():
     assert any("100%" in r and "Bernoulli" in r for r in Image().fit(on_off).reasons)
 
 
+@pytest.mark.parametrize(("black", "expected"), [(32, "Bernoulli"), (31, "Gaussian")])
+def test_from_half_of_the_pixels_at_the_ends_on_the_mean_is_squashed(black: int, expected: str):
+    images = np.full((20, 8, 8), 100, dtype=np.uint8)
+    images.reshape(20, 64)[:, :black] = 0
+    images[:, 0, 0] = 255
+    assert type(Image().fit(images).likelihood()).__name__ == expected
+
+
 def test_dark_pictures_are_not_black_and_white():
     dark = np.zeros((10, 8, 8), np.uint8)
     dark[:, 2, 2] = 90

@@ -283,3 +283,12 @@ def test_amounts_and_shares_are_numbers(write):
 def test_amounts_that_leave_a_doubt_stay_text(write, cells):
     table = read_table(write("amounts.csv", "\n".join(["x|y", *(f"{c}|1" for c in cells)]) + "\n"))
     assert table["x"].to_pylist() == cells
+
+
+def test_a_table_in_utf_16_is_read_by_its_mark(write):
+    text = "größe;wort\n" + "".join(f"{i},5;wört {i % 3}\n" for i in range(40))
+    table = read_table(write("t.csv", b"\xff\xfe" + text.encode("utf-16-le")))
+    assert table.column_names == ["größe", "wort"]
+    assert table["größe"].to_pylist()[:2] == [0.5, 1.5]
+    assert table["wort"].to_pylist()[1] == "wört 1"
+    assert any("read as UTF-16" in note for note in notes_of(table))

@@ -114,3 +114,49 @@ def test_the_samples_of_series():
     again, faults = heartbeats(5, 2, seed=3)
     np.testing.assert_array_equal(again, heartbeats(5, 2, seed=3)[0])
     assert faults.tolist() == [False, False, False, True, True]
+
+
+def dated(tmp_path, **changes):
+    """A file of 60 days, some of whose cells are spelt otherwise."""
+    days = [str(d) for d in np.arange("2026-01-01", "2026-03-02", dtype="M8[D]")]
+    for row, cell in changes.items():
+        days[int(row[1:])] = cell
+    path = tmp_path / "sales.csv"
+    path.write_text("day,sold\n" + "".join(f"{d},{i % 7}.5\n" for i, d in enumerate(days)))
+    return str(path)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"r20": "soon"}, "spell no dates in 1 of 60 rows, such as 'soon' in row 21"),
+        ({"r0": "soon", "r30": "later"}, "spell no dates in 2 of 60 rows, such as 'soon' in row 1"),
+        ({"r20": ""}, "blank in 1 of 60 rows, first in row 21"),
+    ],
+)
+def test_a_slip_among_time_stamps_is_told_wherever_the_file_is_read(tmp_path, changes, said):
+    path = dated(tmp_path, **changes)
+    for kind in ("auto", "series"):
+        with pytest.raises(InvalidData, match=said):
+            open_source(path, kind=kind)
+    with pytest.raises(InvalidData, match="--as table"):
+        open_source(path, kind="auto")
+    assert open_source(path, kind="table").kind == "table"
+
+
+def test_frequencies_that_follow_each_other_are_told_and_irregular_days_are_a_table(tmp_path):
+    hours = np.arange("2026-01-01", "2026-01-02", dtype="M8[h]").astype("M8[us]")
+    days = np.arange("2026-01-02", "2026-01-26", dtype="M8[D]").astype("M8[us]")
+    mixed = pa.table({"t": np.concatenate([hours, days]), "x": np.arange(48.0)})
+    with pytest.raises(InvalidData, match="several frequencies"):
+        series_reason(mixed)
+    two = pa.table({"t": np.concatenate([hours, days]), "x": np.arange(48.0), "id": ["a"] * 24 + ["b"] * 24})
+    with pytest.raises(InvalidData, match="several frequencies"):
+        series_reason(two)
+    random = np.random.default_rng(0)
+    gaps = np.cumsum(random.choice([1, 5], 200)).astype("M8[D]")
+    assert series_reason(pa.table({"t": gaps, "x": np.arange(200.0)})) is None
+    born = random.permutation(np.cumsum(random.integers(1, 90, 200))).astype("M8[D]")
+    assert series_reason(pa.table({"born": born, "x": np.arange(200.0)})) is None
+    some = [None if i % 5 == 0 else d for i, d in enumerate(days.tolist())]
+    assert series_reason(pa.table({"seen": pa.array(some, pa.timestamp("us")), "x": np.arange(24.0)})) is None

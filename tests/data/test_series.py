@@ -348,3 +348,62 @@ def test_what_a_trend_takes_away_it_puts_back(lags, log):
     both = trend.integrate(np.stack([y[5:], y[5:] + 0.1]), x[: 5 + sum(lags)])
     np.testing.assert_allclose(both[0], x[5 + sum(lags) :], rtol=1e-9)
     assert Trend.from_config(json.loads(json.dumps(trend.to_config()))) == trend
+
+
+@pytest.mark.parametrize("begin", [0, 3, 7])
+def test_a_piece_of_an_array_is_taken_to_begin_where_the_usual_season_fits_it(begin):
+    random, t = np.random.default_rng(0), np.arange(80)
+    profile = 5 * np.array([0.0, 1, 3, -2, -1, 0, 2, -3])
+    whole = profile[t % 8] + 0.3 * random.normal(size=80)
+    trend = Trend(profile=tuple((float(v),) for v in profile))
+    fitted = Series(window=16).fit(whole, trend=trend)
+    assert any("fits them best" in r for r in fitted.reasons)
+    rows = fitted.to_rows(whole, known=True)
+    piece = fitted.to_rows(whole[begin : begin + 16])
+    first = fitted.table.to_rows((whole - profile[t % 8])[begin : begin + 16, None]).values
+    torch.testing.assert_close(piece.values[0], first, rtol=0, atol=1e-6)
+    torch.testing.assert_close(rows.values, fitted.to_rows(whole).values)
+
+
+def test_time_stamps_say_where_in_its_season_a_series_begins():
+    t = np.arange(80)
+    frame = pd.DataFrame({"day": pd.date_range("2026-01-01", periods=80), "x": np.sin(t * np.pi / 4)})
+    trend = Trend(profile=tuple((float(v),) for v in np.sin(np.arange(8) * np.pi / 4)))
+    fitted = Series(window=16).fit(frame, trend=trend)
+    # the values would fit another step better; the clock knows
+    other = frame.iloc[3:19].assign(x=frame["x"].iloc[:16].to_numpy())
+    assert fitted.phases(fitted.open(other).tracks) == [3]
+    assert not any("fits them best" in r for r in fitted.reasons)
+
+
+def test_a_column_without_a_value_is_told_of_as_such():
+    frame = long_frame().assign(empty=pd.Series([None] * 20, dtype=object), note=["a"] * 20)
+    found = open_series(frame, id="who")
+    assert found.channels == ("x",)
+    assert any("without a single value were left out: empty" in n for n in found.notes)
+    assert any("no numbers were left out: note" in n for n in found.notes)
+    with pytest.raises(InvalidData, match=r"holds numbers \(x: all blank\)"):
+        open_series(pa.table({"day": frame["day"].to_numpy()[:10], "x": pa.array([None] * 10, pa.string())}))
+    blank = pa.table({"day": frame["day"].to_numpy()[:10], "x": pa.array([None] * 10, pa.string())})
+    again = Series(window=4).fit(frame[:10].drop(columns=["who", "empty", "note"])).open(blank)
+    assert np.isnan(again.tracks[0].values).all()
+
+
+def test_few_long_series_are_cut_into_windows_and_many_are_rows():
+    t = np.arange(400)
+    long = [np.sin(t * np.pi / 10), np.cos(t * np.pi / 10)]
+    fitted = Series().fit(long)
+    assert (fitted.steps, fitted.stride) == (40, 10)
+    assert any("few series, 2, and long" in r for r in fitted.reasons)
+    assert len(fitted.to_rows(long)) == 2 * 37
+    assert Series().fit([x[:128] for x in long]).stride == 0
+    assert Series().fit(long * 5).stride == 0
+
+
+def test_the_last_steps_are_cut_off_what_is_long_enough_with_their_times():
+    frame = pd.concat([long_frame(30, "a"), long_frame(8, "b")])
+    opened = open_series(frame)
+    first, last = opened.cut(3)
+    assert [len(t) for t in first.tracks] == [27, 8]
+    assert [len(t) for t in last.tracks] == [3]
+    assert str(opened.clock.stamps(last.tracks[0].start, [0])[0].as_py())[:10] == "2026-01-28"

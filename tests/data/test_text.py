@@ -310,11 +310,39 @@ def test_text_is_no_table(name, tmp_path: Path):
     assert "".join(next(source.data.texts())) == TEXT[name]
 
 
-def test_a_folder_of_texts_is_text_and_one_of_both_is_not(tmp_path: Path):
+def test_a_folder_is_what_most_of_its_files_are_and_the_others_are_told_of(tmp_path: Path):
     (tmp_path / "a.md").write_text("1,2\n3,4\n")
     assert open_source(tmp_path).kind == "text"
     (tmp_path / "t.csv").write_text("a,b\n1,2\n")
+    found = open_source(tmp_path)
+    assert found.kind == "table"
+    assert any("1 text file beside the tables" in note for note in found.notes)
+    (tmp_path / "README.md").write_text("tells of the table")
     assert open_source(tmp_path).kind == "table"
+    (tmp_path / "b.txt").write_text("some words, and others\n")
+    found = open_source(tmp_path)
+    assert (found.kind, len(found.data)) == ("text", 3)
+    assert any("1 file of another kind beside the texts" in note for note in found.notes)
+
+
+def test_a_file_that_is_no_text_is_told_of_in_the_words_of_text(tmp_path: Path):
+    (tmp_path / "blank.txt").write_text("  \n\n \t\n")
+    with pytest.raises(InvalidData, match="holds nothing but blanks"):
+        open_source(tmp_path / "blank.txt")
+    (tmp_path / "nul.txt").write_bytes(b"some\0words\n" * 9)
+    with pytest.raises(UnreadableFile, match="no text: it holds NUL characters"):
+        open_source(tmp_path / "nul.txt")
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-32", "utf-8-sig"])
+@pytest.mark.parametrize("size", [301, 1 << 20])
+def test_a_mark_at_the_beginning_says_how_a_file_is_written(tmp_path: Path, encoding, size, monkeypatch):
+    monkeypatch.setattr(corpora, "PIECE", size)
+    text = "Übung macht den Meister – sagt man.\n" * 50
+    (tmp_path / "t.txt").write_bytes(text.encode(encoding))
+    source = open_source(tmp_path / "t.txt")
+    assert source.kind == "text"
+    assert "".join(next(source.data.texts())) == text
 
 
 def test_the_last_part_is_held_out(tmp_path: Path, monkeypatch):

@@ -55,6 +55,12 @@ def test_a_trend_with_a_season_is_foretold_better_than_by_the_last_value(fitted)
     assert fitted.comparison_.sentence() in fitted.reasons_
 
 
+def test_a_history_without_a_value_is_told_of(fitted):
+    with pytest.warns(DataWarning, match="1 of 1 series hold no value at all, such as 0"):
+        found = fitted.forecast(3, np.full(40, np.nan))
+    assert np.isfinite(found.mean).all()
+
+
 def test_intervals_hold_the_median_and_widen_where_levels_wander():
     walk = np.random.default_rng(0).normal(size=200).cumsum()
     model = AutoregressiveModel(SMALL, season=1, compare=False, training=QUICK, random_state=0).fit(walk)

@@ -311,3 +311,19 @@ class TestBadInput:
     def test_a_column_whose_type_changed(self, of_mixed):
         with pytest.raises(InvalidData, match="'size' held numbers when fitted, but now holds text"):
             of_mixed.score_samples(mixed(5).assign(size=["a", "b", "c", "d", "e"]))
+
+
+@pytest.mark.parametrize("n", [2, 3, 5, 7])
+def test_too_few_rows_to_say_what_is_usual_are_refused(n):
+    with pytest.raises(InvalidData, match=f"n_samples={n}: so few rows"):
+        AnomalyDetector(training=BRIEF, random_state=0).fit(together(n))
+
+
+@pytest.mark.filterwarnings("ignore::narrows.errors.DataWarning")
+def test_few_rows_and_few_different_ones_are_judged_within_reason():
+    few = AnomalyDetector(training=BRIEF, random_state=0).fit(together(8))
+    assert np.abs(few.score_samples(together(8))).max() < 100
+    three = np.repeat(together(3), 20, axis=0)
+    for members in (3, 5, 8):
+        found = AnomalyDetector(training=BRIEF, members=members, trim=0.0, random_state=0).fit(three)
+        assert np.isfinite(found.score_samples(three)).all()

@@ -167,6 +167,26 @@ def test_budgets_too_short_and_few_rows_still_give_a_model():
     assert both.sample(4, random_state=0).shape == (4, 2)
 
 
+@pytest.mark.parametrize(
+    "model",
+    [
+        Diffusion(SMALL, training=Training(epochs=6, learning_rate=1e25), random_state=0),
+        LatentDiffusion(2, training=Training(epochs=6, learning_rate=1e25), random_state=0),
+        LatentDiffusion(
+            2, prior=priors.Diffusion(SMALL, learning_rate=1e25), training=Training(epochs=6), random_state=0
+        ),
+    ],
+    ids=["rows", "autoencoder", "codes"],
+)
+def test_training_that_is_not_finite_rolls_back_and_leaves_no_half_fitted_model(model):
+    with (
+        pytest.warns(narrows.errors.TrainingWarning, match="went back"),
+        pytest.raises(narrows.errors.TrainingFailed, match="learning rate"),
+    ):
+        model.fit(two_moons(200)[0])
+    assert not hasattr(model, "module_")
+
+
 def test_equal_seeds_give_equal_models():
     X = two_moons(100)[0]
     a, b = (Diffusion(SMALL, training=Training(epochs=2), random_state=3).fit(X) for _ in range(2))

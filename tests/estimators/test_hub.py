@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 import torch
 
+from narrows._hub import local_only
 from narrows.errors import InvalidData, InvalidParameter, MissingExtra
-from narrows.estimators import TextToImage
+from narrows.estimators import PretrainedLanguageModel, TextToImage
 
 
 @pytest.fixture(scope="module")
@@ -59,6 +60,31 @@ def test_a_pipeline_is_read_and_makes_images(folder):
     assert not np.array_equal(made, model.sample("a blue ball", n=2, steps=2, random_state=0))
     assert model.sample(["a", "b", "c"], steps=1, random_state=0).shape == (3, 16, 16, 3)
     assert torch.equal(before, torch.get_rng_state())
+
+
+def test_a_hub_that_does_not_answer_is_asked_once_and_the_model_looked_for_here(monkeypatch):
+    diffusers, transformers = pytest.importorskip("diffusers"), pytest.importorskip("transformers")
+    hub = pytest.importorskip("huggingface_hub")
+    asked, local = [], []
+
+    def silent(self, name, **options):
+        asked.append((name, options["timeout"]))
+        raise ConnectionError("no route")
+
+    def read(name, **options):
+        local.append(options["local_files_only"])
+        raise OSError("not here")
+
+    monkeypatch.setattr(hub.HfApi, "model_info", silent)
+    monkeypatch.setattr(diffusers.AutoPipelineForText2Image, "from_pretrained", read)
+    monkeypatch.setattr(transformers.AutoTokenizer, "from_pretrained", read)
+    with pytest.raises(InvalidData, match="no text-to-image pipeline"):
+        TextToImage.from_pretrained("nobody/nothing", device="cpu")
+    with pytest.raises(InvalidData, match="no language model"):
+        PretrainedLanguageModel.from_pretrained("nobody/nothing", device="cpu")
+    assert asked == [("nobody/nothing", 5.0)] * 2
+    assert local == [True, True]
+    assert not local_only(".")
 
 
 def test_bad_input_is_told_in_words(folder, tmp_path, monkeypatch):

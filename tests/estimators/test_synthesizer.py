@@ -47,6 +47,23 @@ def shop(n: int = 1500, seed: int = 0) -> pd.DataFrame:
     )
 
 
+def test_made_up_numbers_have_as_many_decimals_as_the_tables_own():
+    frame = shop(200)[["kind", "price"]].assign(weight=np.random.default_rng(0).normal(size=200))
+    model = narrows.VariationalAutoencoder(2, training=Training(epochs=2), random_state=0).fit(frame)
+    loaded = type(model.format_).from_config(json.loads(json.dumps(model.format_.to_config())))
+    assert [c.places for c in loaded.columns] == [None, 2, None]
+    for made in (
+        model.sample(50, random_state=0),
+        model.sample(50, where="kind = 'book'", random_state=0),
+        narrows.Synthesizer.from_model(model).sample(50, random_state=0),
+    ):
+        assert np.array_equal(made["price"].round(2), made["price"])
+        assert not np.array_equal(made["weight"].round(4), made["weight"])
+    # what is made of a given row is what is expected of it, with all its digits
+    back = model.reconstruct(frame)
+    assert not np.array_equal(back["price"].round(2), back["price"])
+
+
 @pytest.fixture(scope="module")
 def fitted():
     return narrows.Synthesizer(training=Training(epochs=60), random_state=0).fit(shop())

@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 import torch
+from typer.testing import CliRunner
 
+from narrows.cli import app
 from narrows.errors import InvalidData, InvalidParameter, MissingExtra
 from narrows.estimators import PretrainedLanguageModel, QuestionAnswerer
 from narrows.language import Beam, Greedy, Sample
@@ -221,6 +223,23 @@ def test_what_cannot_be_opened_is_said_in_words(tmp_path, monkeypatch):
     (tmp_path / "config.json").write_text(json.dumps({"model_type": "unheard-of"}))
     with pytest.raises(InvalidData, match="transformers can read"):
         QuestionAnswerer.from_pretrained(tmp_path)
+
+
+def test_the_command_line_writes_with_pretrained_models(tmp_path, transformers, monkeypatch):
+    def told(*words):
+        return CliRunner().invoke(app, ["write", *words])
+
+    folder = causal_in(tmp_path / "model", transformers, "gpt2")
+    expected = PretrainedLanguageModel.from_pretrained(folder, device="cpu").generate("anna ", 6, Greedy())
+    asked = (str(folder), "-p", "anna ", "--strategy", "greedy", "-n", "6")
+    assert json.loads(told(*asked, "--json").stdout)["written"][0]["text"] == f"anna {expected}"
+    assert told(*asked).stdout == f"anna {expected}\n"  # piece by piece, the same
+    # what is no model of transformers is a run, and a name in a folder that is there was meant to be one
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    monkeypatch.chdir(tmp_path)
+    assert "holds no model" in told(str(tmp_path)).stderr
+    assert "holds no model" in told("model/none").stderr
+    assert "a name on the hub that can be reached" in told("nobody/has-such-a-model").stderr.replace("\n", " ")
 
 
 def test_a_missing_extra_is_named(monkeypatch, tmp_path):

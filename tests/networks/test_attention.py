@@ -10,7 +10,7 @@ import torch
 
 from narrows.errors import InvalidParameter
 from narrows.networks import Transformer
-from narrows.networks.attention import BlockModule, rotated
+from narrows.networks.attention import BlockModule, turned
 
 SMALL = Transformer(layers=2, heads=2, width=8)
 
@@ -24,29 +24,41 @@ def test_a_block_is_its_formula():
     x = torch.randn(1, 5, 8, dtype=torch.double)
     w = {name: p.detach().numpy() for name, p in block.named_parameters()}
     h = normalised(x[0].numpy())
-    q, k, v = (h @ w["look.weight"].T).reshape(5, 3, 2, 4).transpose(1, 2, 0, 3)
+    v, q, k = (h @ w["look.weight"].T).reshape(5, 3, 2, 4).transpose(1, 2, 0, 3)
     score = q @ k.transpose(0, 2, 1) / math.sqrt(4)
     score[:, np.triu(np.ones((5, 5), bool), 1)] = -np.inf
     weight = np.exp(score) / np.exp(score).sum(-1, keepdims=True)
-    y = x[0].numpy() + (weight @ v).transpose(1, 0, 2).reshape(5, 8) @ w["merge.weight"].T + w["merge.bias"]
-    a = normalised(y) @ w["widen.weight"].T + w["widen.bias"]
+    y = x[0].numpy() + (weight @ v).transpose(1, 0, 2).reshape(5, 8) @ w["merge.weight"].T
+    a = normalised(y) @ w["widen.weight"].T
     gelu = a * 0.5 * (1 + np.vectorize(math.erf)(a / math.sqrt(2)))
-    y = y + gelu @ w["narrow.weight"].T + w["narrow.bias"]
+    y = y + gelu @ w["narrow.weight"].T
     np.testing.assert_allclose(block(x, None, None, True)[0][0].detach().numpy(), y, rtol=0, atol=1e-12)
+
+
+def test_rotary_attention_is_its_formula():
+    stack = Transformer(layers=1, heads=2, width=8).causal(8, 2).double().stack
+    block, x = stack.blocks[0], torch.randn(1, 5, 8, dtype=torch.double)
+    cos, sin = stack._angles(3, x)
+    _, (keys, _) = block(x, (cos, sin), None, True)
+    found = block.look(block.before(x))[0].reshape(5, 3, 2, 2, 2)  # step, half, queries or keys, head, pair
+    angle = (torch.arange(3, 8)[:, None] * torch.tensor([1.0, 0.01])).double()[:, None]  # two pairs per head
+    a, b = found[:, 1, 1], found[:, 2, 1]
+    expected = torch.cat([a * angle.cos() - b * angle.sin(), b * angle.cos() + a * angle.sin()], -1)
+    torch.testing.assert_close(keys[0].transpose(0, 1), expected, rtol=0, atol=1e-6)
 
 
 def test_turned_vectors_know_only_how_far_they_are_apart():
     stack = SMALL.causal(3, 2).stack
-    q, k = torch.randn(2, 4)
+    q, k = torch.randn(2, 2, 8)  # first coordinates, second coordinates
     cos, sin = stack._angles(0, torch.zeros(1, 60, 8))
-    queries, keys = rotated(q.expand(60, 4), cos, sin), rotated(k.expand(60, 4), cos, sin)
+    queries, keys = (torch.cat(turned(*one.unsqueeze(1).expand(2, 60, 8), cos, sin), -1) for one in (q, k))
     products = queries @ keys.T
     for apart in (0, 1, 7, 30):
         torch.testing.assert_close(products.diagonal(apart), products[0, apart].expand(60 - apart), rtol=0, atol=1e-5)
     assert (products[0, 1:] - products[0, 0]).abs().min() > 1e-4
     torch.testing.assert_close(queries.norm(dim=-1), q.norm().expand(60))
     # and by the right angle: the slower of two pairs turns by 1 / 100 per step
-    torch.testing.assert_close(stack._angles(7, torch.zeros(1, 2, 8))[1][1], torch.tensor([8.0, 0.08]).sin())
+    torch.testing.assert_close(stack._angles(7, torch.zeros(1, 2, 8))[1][1, :2], torch.tensor([8.0, 0.08]).sin())
 
 
 @pytest.mark.parametrize("positions", ["rotary", "learned"])

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from narrows.cli._group import Group
+from narrows.cli._job_verbs import job_verbs
 from narrows.cli._options import Force, Json, Kind, RowsOut, Source
 from narrows.cli._output import Output
 from narrows.cli._text_verbs import text_verbs
@@ -15,7 +16,7 @@ from narrows.cli._words import models
 
 app = typer.Typer(
     cls=Group,
-    help="Learn from unlabelled tables, images and series: compress, clean, complete, detect, generate, edit.",
+    help="Learn from unlabelled tables, images, series and text: compress, clean, complete, detect, generate, edit.",
     epilog="Begin with: narrows fit fashion",
     no_args_is_help=True,
     rich_markup_mode="rich",
@@ -305,4 +306,5 @@ def data_export(
 
 
 app.add_typer(verbs)
+app.add_typer(job_verbs)
 app.add_typer(text_verbs)

@@ -12,7 +12,7 @@ from narrows.errors import InvalidParameter
 SHOWN = 10  # strange stretches told of
 OWN_END = (
     "The last part of the series says how strange windows usually are, so that what is strange there hardly stands "
-    "out; --train CLEAN judges all of it. A window is dated by its last step."
+    "out; --train CLEAN judges all of it."
 )
 
 
@@ -26,7 +26,7 @@ def detect_in_series(request: Any, source: Any, detector: Any, output: Output) -
     rate = request.alarm_rate or detector.alarm_rate
     stretches = [s for i, points in enumerate(found) for s in _stretches(i, points, opened, format_)]
     stretches.sort(key=lambda s: -s["score"])
-    output.points(detector.reasons_)
+    output.points([*detector.reasons_, f"stretches are what strange windows of {format_.steps} steps have in common"])
     if request.train is None and request.model is None:
         output.say(OWN_END)
     output.head("The strangest stretches" if stretches else "No alarm; the strangest steps")
@@ -56,7 +56,7 @@ def detect_in_series(request: Any, source: Any, detector: Any, output: Output) -
 
 
 def _stretches(place: int, points: Any, opened: Any, format_: Any, strangest: bool = False) -> list[dict[str, Any]]:
-    """Runs of steps that are alarms, or else the strangest step alone, each with its strangest step."""
+    """Runs of alarms, or else the strangest window alone: first and last of the steps that they point to."""
     at = np.flatnonzero(points.alarms | points.point_alarms)
     if strangest:
         at = np.flatnonzero(points.scores == np.max(points.scores, where=np.isfinite(points.scores), initial=-np.inf))
@@ -66,17 +66,32 @@ def _stretches(place: int, points: Any, opened: Any, format_: Any, strangest: bo
     stamps = _stamps(track, format_)
     for run in np.split(at, np.flatnonzero(np.diff(at) > 1) + 1):
         worst = int(run[np.argmax(points.scores[run])])
+        first, last = _pointed_to(run, points, format_.steps)
         found.append(
             {
                 "series": place if track.name is None else track.name,
-                "from": stamps[run[0]],
-                "to": stamps[run[-1]],
+                "from": stamps[first],
+                "to": stamps[last],
                 "score": float(points.scores[worst]),
                 "p_value": float(min(points.p_values[run].min(), points.point_p_values[run].min())),
                 "channel": format_.channels[int(points.channel[worst])],
             }
         )
     return found
+
+
+def _pointed_to(run: Any, points: Any, steps: int) -> tuple[int, int]:
+    """First and last step of what is strange about windows that end one after the other at ``run``.
+
+    What the windows have in common, as they all hold what makes them strange. Where they have nothing in common, it
+    begins when the first ends, and ends where the last begins. Where no window is an alarm, it is the steps that are.
+    """
+    windows = run[points.alarms[run]]
+    if not len(windows) and points.point_alarms[run].any():
+        return int(run[0]), int(run[-1])
+    windows = windows if len(windows) else run
+    ends = sorted((int(windows[0]), max(0, int(windows[-1]) - steps + 1)))
+    return ends[0], ends[1]
 
 
 def _stamps(track: Any, format_: Any) -> list[Any]:
@@ -90,7 +105,7 @@ def _stamps(track: Any, format_: Any) -> list[Any]:
 
 
 def _table(found: Any, opened: Any, format_: Any) -> Any:
-    """A row for each step: scores, p-values and alarms of the window that ends there and of the step itself."""
+    """A row for each step: the window that ends there, its score, p-value and alarm, and those of the step itself."""
     import pyarrow as pa
 
     names = [i if t.name is None else t.name for i, t in enumerate(opened.tracks)]
@@ -98,6 +113,7 @@ def _table(found: Any, opened: Any, format_: Any) -> Any:
     columns: dict[str, Any] = {
         "series": [name for name, t in zip(names, opened.tracks, strict=True) for _ in range(len(t))],
         "step": [s for t in opened.tracks for s in _stamps(t, format_)],
+        "window_from": [s for t in opened.tracks for s in _begins(_stamps(t, format_), format_.steps)],
     }
     for field in ("scores", "p_values", "alarms", "point_scores", "point_p_values", "point_alarms"):
         columns[field.removesuffix("s")] = pa.array(
@@ -105,3 +121,8 @@ def _table(found: Any, opened: Any, format_: Any) -> Any:
         )
     columns["channel"] = pa.array([channels[int(k)] for p in found for k in p.channel], pa.string())
     return pa.table(columns)
+
+
+def _begins(stamps: list[Any], steps: int) -> list[Any]:
+    """When each step's window begins; None where there is none yet."""
+    return [None] * min(steps - 1, len(stamps)) + stamps[: max(0, len(stamps) - steps + 1)]

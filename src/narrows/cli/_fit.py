@@ -178,6 +178,7 @@ def prepare(request: Request) -> Material:
     """Open the source, choose its columns, hold rows out."""
     from narrows.data import Stream, open_source
     from narrows.data.budget import in_words
+    from narrows.data.series import few_and_long
     from narrows.data.split import count, hold_out, take
 
     size, memory = _words.image_size(request.image_size), _stream.budget(request.memory)
@@ -203,7 +204,7 @@ def prepare(request: Request) -> Material:
         notes.append(f"within the budget of {in_words(memory)}: learnt in memory")
     if source.kind == "series" and _words.model_name(request.wishes.model) == "AutoregressiveModel":
         notes.append("the model holds out the last part of every series itself, to compare forecasts")
-    elif test is None and source.kind == "series" and count(data) == 1:
+    elif test is None and source.kind == "series" and few_and_long(data.tracks):
         data, test = _series.later(data, request.held_out, notes)
     elif test is None:
         kept, held = hold_out(count(data), request.seed, request.held_out)

@@ -26,20 +26,25 @@ def read(source: Any, request: Any) -> Any:
 
 
 def later(data: Any, share: float, notes: list[str]) -> tuple[Any, Any]:
-    """The first part of one long series, and the last, which is held out; None where it is too short for that."""
+    """The first part of long series, and the last, which is held out; None where they are too short for that."""
     from narrows.data import Series
 
-    length, window = len(data.tracks[0]), Series().fit(data).steps
+    length, window = max(len(t) for t in data.tracks), Series().fit(data).steps
     held = max(round(share * length), window)
     if not share or held > length // 3:
         notes.append("no steps were held out of so short a series, so errors are those of training")
         return data, None
-    notes.append(f"the last {held:,} steps were held out")
-    return data.cut(length - held)
+    which = "" if len(data) == 1 else f" of every series of {3 * held:,} steps or more"
+    notes.append(f"the last {held:,} steps{which} were held out")
+    return data.cut(held)
 
 
 def counted(train: Any, test: Any) -> str:
     """How many series there are to learn from, and how many were held out."""
+    from narrows.data.series import few_and_long
+
+    if test is not None and len(train) > 1 and few_and_long(train.tracks):
+        return f"{len(train)} series to learn from, {len(test.tracks[0]):,} steps held out of {len(test)} of them"
     if len(train) == 1:
         return f"1 series of {len(train.tracks[0]):,} steps to learn from" + (
             "" if test is None else f", {len(test.tracks[0]):,} steps held out"

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from narrows.cli._group import Group
-from narrows.cli._options import Json, Model
+from narrows.cli._options import Json
 from narrows.cli._output import Output
 
 text_verbs = typer.Typer(cls=Group)
@@ -50,7 +50,14 @@ def correct(
 
 @text_verbs.command()
 def write(
-    model: Model,
+    model: Annotated[
+        str,
+        typer.Argument(
+            metavar="MODEL",
+            help="The folder of a run or a saved model; or a pretrained one: a folder, a .gguf file, a hub name.",
+            show_default=False,
+        ),
+    ],
     prompt: Annotated[str, typer.Option("--prompt", "-p", metavar="TEXT", help="What the text begins with.")] = "",
     temperature: Annotated[
         float | None,
@@ -73,12 +80,13 @@ def write(
         typer.Option(min=0, max=2**32 - 1, help="Equal seeds give equal texts.", show_default="another every time"),
     ] = None,
     out: Annotated[str | None, typer.Option("--out", "-o", metavar="FILE", help="Write the text there.")] = None,
+    revision: Annotated[str | None, typer.Option(metavar="NAME", help="Which version of a model on the hub.")] = None,
     json: Json = False,
 ) -> None:
-    """Let a language model go on from a prompt."""
+    """Let a language model go on from a prompt (a pretrained one needs the extra "hub")."""
     from narrows.cli import _write_text
 
-    wanted = (model, prompt, temperature, top_k, top_p, strategy, length, seed, compare, out)
+    wanted = (model, prompt, temperature, top_k, top_p, strategy, length, seed, compare, out, revision)
     _write_text.write(_write_text.Request(*wanted), Output(json))
 
 

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+from narrows._saved import MODEL
 from narrows.cli._output import Output
 from narrows.errors import InvalidParameter
 
 LENGTHS = {"characters": 500, "words": 120}
 LENGTH = 200  # tokens of other kinds
+HUB = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
 
 
 @dataclass(frozen=True)
@@ -28,6 +32,7 @@ class Request:
     seed: int | None = None
     compare: str | None = None
     out: str | None = None
+    revision: str | None = None
 
 
 def write(request: Request, output: Output) -> None:
@@ -35,12 +40,21 @@ def write(request: Request, output: Output) -> None:
 
     Raises:
         InvalidParameter: If options do not go together, or the folder holds another kind of model.
+        SavedModelError: If there is no model.
+        InvalidData: If a pretrained model cannot be read or reached.
+        MissingExtra: If it is one, and the extra "hub" is missing.
     """
     from narrows import files
 
     chosen = strategies(request)
-    model = language_model(request.model)
-    length = request.length or LENGTHS.get(model.format_.tokeniser.kind, LENGTH)
+    if pretrained(request.model):
+        from narrows.estimators import PretrainedLanguageModel
+
+        model: Any = PretrainedLanguageModel.from_pretrained(request.model, revision=request.revision)
+        length = request.length or LENGTH
+    else:
+        model = language_model(request.model)
+        length = request.length or LENGTHS.get(model.format_.tokeniser.kind, LENGTH)
     seed = _seed(request)
     texts = []
     for name, strategy in chosen:
@@ -115,6 +129,17 @@ def _seed(request: Request) -> int | None:
     import secrets
 
     return secrets.randbelow(2**31)
+
+
+def pretrained(name: str) -> bool:
+    """Whether a name is that of a pretrained model: a GGUF file, a folder of transformers, or owner/name on the hub."""
+    path = Path(name)
+    if name.lower().endswith(".gguf"):
+        return True
+    if path.exists():
+        return (path / "config.json").is_file() and not (path / MODEL).is_file()
+    # where the first half is a folder, the second was meant to be one in it
+    return HUB.fullmatch(name) is not None and not path.parent.exists()
 
 
 def language_model(folder: str) -> Any:

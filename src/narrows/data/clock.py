@@ -22,6 +22,8 @@ NEAR = 0.01
 SECOND = 0.25
 #: Steps per stamp beyond which a grid is refused: it would be nearly empty.
 EMPTIEST = 20
+#: Share of the cells that must spell dates for a column of text to be one of time stamps: the others are slips.
+DATES = 0.9
 _UNITS = {"us": 1, "ms": 10**3, "s": 10**6, "min": 6 * 10**7, "h": 36 * 10**8, "d": 864 * 10**8, "w": 6048 * 10**8}
 _MONTH = "mo"
 
@@ -127,12 +129,11 @@ def read_stamps(cells: Any, name: Any) -> Stamps:
     Raises:
         InvalidData: If stamps are blank, infinite, or spell no dates.
     """
-    array = cells if isinstance(cells, pa.Array) else pa.array(np.asarray(cells))
-    if pa.types.is_dictionary(array.type):
-        array = array.dictionary_decode()
+    array = _plain(cells)
     if array.null_count:
         raise InvalidData(
-            f"the time stamps in {name!r} are blank in {array.null_count:,} of {len(array):,} rows: leave such rows out"
+            f"the time stamps in {name!r} are blank in {array.null_count:,} of {len(array):,} rows, first in row "
+            f"{_first(array.is_null())}: fill them in, or leave such rows out"
         )
     types = pa.types
     if types.is_temporal(array.type) and not types.is_time(array.type):
@@ -145,14 +146,17 @@ def read_stamps(cells: Any, name: Any) -> Stamps:
         if not np.isfinite(ticks).all():
             raise InvalidData(f"the time stamps in {name!r} are blank or infinite in some rows: leave such rows out")
         return Stamps("number", ticks, "int64" if types.is_integer(array.type) else "double")
-    if types.is_string(array.type) or types.is_large_string(array.type) or str(array.type) == "string_view":
+    if _is_text(array):
         texts = array.to_pylist()
         try:
             times = np.array([np.datetime64(t.strip().replace("/", "-")) for t in texts], dtype="datetime64[us]")
         except ValueError:
+            bad = [i for i, t in enumerate(texts) if not _legible(t)]
+            some = "" if len(bad) == len(texts) else f" in {len(bad):,} of {len(texts):,} rows"
             raise InvalidData(
-                f"the time stamps in {name!r} spell no dates, such as {texts[0]!r}: write them as 2026-11-21, "
-                "2026-11-21T13:45 or 2026-11, or name another column by time="
+                f"the time stamps in {name!r} spell no dates{some}, such as {texts[bad[0]]!r} in row {bad[0] + 1:,}: "
+                "write them as 2026-11-21, 2026-11-21T13:45 or 2026-11, leave such rows out, or name another column "
+                "by time="
             ) from None
         if np.isnat(times).any():
             raise InvalidData(f"the time stamps in {name!r} are blank in some rows: leave such rows out")
@@ -160,17 +164,51 @@ def read_stamps(cells: Any, name: Any) -> Stamps:
     raise InvalidData(f"the column {name!r} holds {array.type} cells, which are no time stamps: name another by time=")
 
 
+def legible(cells: Any) -> NDArray[np.bool_]:
+    """Which time stamps of a column ``(n,)`` can be read."""
+    array = _plain(cells)
+    there: NDArray[np.bool_] = array.is_valid().to_numpy(zero_copy_only=False)
+    if pa.types.is_floating(array.type):
+        return there & np.isfinite(array.to_numpy(zero_copy_only=False))
+    if not _is_text(array):
+        return there
+    return np.array([t is not None and _legible(t) for t in array.to_pylist()], dtype=bool)
+
+
+def _plain(cells: Any) -> Any:
+    array = cells if isinstance(cells, pa.Array) else pa.array(np.asarray(cells))
+    return array.dictionary_decode() if pa.types.is_dictionary(array.type) else array
+
+
+def _is_text(array: Any) -> bool:
+    return bool(
+        pa.types.is_string(array.type) or pa.types.is_large_string(array.type) or str(array.type) == "string_view"
+    )
+
+
+def _legible(text: str) -> bool:
+    try:
+        return not np.isnat(np.datetime64(text.strip().replace("/", "-")))
+    except ValueError:
+        return False
+
+
+def _first(which: Any) -> str:
+    return f"{int(np.argmax(which.to_numpy(zero_copy_only=False))) + 1:,}"
+
+
 def spells_dates(cells: Any) -> bool:
-    """Whether a column's cells are times, or text that spells dates."""
+    """Whether a column's cells are times, or text that spells dates in nine of ten."""
     array = cells if isinstance(cells, pa.Array) else None
     if array is None:
         return False
     if pa.types.is_timestamp(array.type) or pa.types.is_date(array.type):
         return True
-    if not (pa.types.is_string(array.type) or pa.types.is_large_string(array.type)) or not len(array):
+    if not _is_text(array):
         return False
     some = [t for t in array[:50].to_pylist() if t is not None]
-    return bool(some) and all(re.match(r"\d{4}[-/]\d{1,2}([-/]\d{1,2})?([T ]|$)", t) for t in some)
+    dates = sum(re.match(r"\d{4}[-/]\d{1,2}([-/]\d{1,2})?([T ]|$)", t) is not None for t in some)
+    return dates > 0 and dates >= DATES * len(some)
 
 
 def parse_every(every: Any) -> tuple[float, bool]:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from narrows._arrow import pa, pc
 from narrows._part import check_fields
+from narrows.data.cells import add_base, number_array, whole_array
 from narrows.data.frames import Cells, Name, column_name, parse_type
 from narrows.data.scaling import Affine, Floats, Scaler, scaler_from_config
 from narrows.errors import InvalidData
@@ -21,8 +22,6 @@ Codes = NDArray[np.int64]
 
 #: Values beyond this cannot be squared and summed safely.
 LARGEST = 1e100
-#: The largest whole number of float64 below 2⁶³.
-_WHOLE = float(2**63 - 1024)
 
 
 @dataclass(frozen=True)
@@ -46,6 +45,7 @@ class Column:
         likely: The most frequent of the pooled categories: what a cell of the pool most likely holds.
         levels: The categories that the type itself declares, in order (pandas category, polars Enum).
         blanks: Share of blank cells in training.
+        places: Decimal places that all numbers had; None where some had more than 6. Made-up numbers have as many.
     """
 
     name: Name
@@ -63,6 +63,7 @@ class Column:
     likely: str | None = None
     levels: tuple[str, ...] = ()
     blanks: float = 0.0
+    places: int | None = None
 
     @property
     def width(self) -> int:
@@ -161,13 +162,14 @@ class Column:
 
     # --- scaled to raw ---------------------------------------------------------------------------------------
 
-    def decode(self, z: Floats, blank: Mask, clip: bool = True) -> Any:
+    def decode(self, z: Floats, blank: Mask, clip: bool = True, drawn: bool = False) -> Any:
         """Raw cells of scaled values.
 
         Args:
             z: ``(n,)`` scaled values.
             blank: ``(n,)`` which are to come back blank.
             clip: Whether to stay in the range seen in training.
+            drawn: Whether they are drawn, to look like those of training: numbers get as many decimal places.
 
         Returns:
             An Arrow array ``(n,)`` of the column's type.
@@ -188,11 +190,11 @@ class Column:
         if self.kind == "boolean":
             return pa.array(x >= 0.5, mask=blank).cast(kind)
         if self.kind == "number":
-            return _number_array(x, blank, kind)
-        whole = _add_base(np.rint(x / self.step) * self.step, self.base)
+            return number_array(x, blank, kind, self.places if drawn else None)
+        whole = add_base(np.rint(x / self.step) * self.step, self.base)
         if clip:
             whole = np.clip(whole, self.base + int(self.low), self.base + int(self.high))
-        return _whole_array(whole, blank, kind)
+        return whole_array(whole, blank, kind)
 
     def _categories(self, codes: Codes, blank: Mask, kind: Any) -> Any:
         names = [*self.categories] + ([self.other] if self.other is not None else [])
@@ -364,36 +366,6 @@ def _reads_as_number(value: Any) -> bool:
     except (TypeError, ValueError):
         return False
     return True
-
-
-# --- making cells ----------------------------------------------------------------------------------------------
-
-
-def _add_base(x: Floats, base: int) -> NDArray[np.int64]:
-    total = x + float(base)
-    whole = np.clip(x, -_WHOLE, _WHOLE).astype(np.int64)
-    with np.errstate(over="ignore"):
-        exact = whole + np.int64(base)
-    limits = np.iinfo(np.int64)
-    return np.where(total >= _WHOLE, limits.max, np.where(total <= -_WHOLE, limits.min, exact))
-
-
-def _whole_array(whole: NDArray[np.int64], blank: Mask, kind: Any) -> Any:
-    if pa.types.is_temporal(kind) and kind.bit_width == 32:
-        return pa.array(whole.clip(-(2**31), 2**31 - 1).astype(np.int32), mask=blank).cast(kind)
-    if pa.types.is_integer(kind):
-        limits = np.iinfo(kind.to_pandas_dtype())
-        whole = np.clip(whole, max(limits.min, -(2**63)), min(limits.max, 2**63 - 1))
-    return pa.array(whole, mask=blank).cast(kind)
-
-
-def _number_array(x: Floats, blank: Mask, kind: Any) -> Any:
-    if pa.types.is_decimal(kind):
-        x = np.round(x, kind.scale)
-    elif pa.types.is_integer(kind):
-        limits = np.iinfo(kind.to_pandas_dtype())
-        x = np.clip(np.rint(x), float(limits.min), np.nextafter(float(limits.max), 0))
-    return pa.array(x, mask=blank).cast(kind, safe=False)
 
 
 def affine_parts(column: Column) -> tuple[float, float] | None:

@@ -20,6 +20,9 @@ TEXTS = (".txt", ".text", ".md", ".rst", ".txt.gz", ".text.gz", ".md.gz")
 TABLES = (".csv", ".csv.gz", ".tsv", ".tsv.gz", ".parquet", ".pq", ".json", ".jsonl", ".ndjson", ".sqlite", ".db")
 PIECE = 1 << 20  # bytes or characters that are looked at at once
 FEWEST, SHORT = 5, 1_000  # texts, and characters of a single one, below which nothing is held out
+ABOUT = ("readme", "licence", "license", "copying", "changelog")  # files that tell of those beside them
+MARKS = ((codecs.BOM_UTF32_LE, "utf-32"), (codecs.BOM_UTF32_BE, "utf-32"), (codecs.BOM_UTF16_LE, "utf-16"),
+         (codecs.BOM_UTF16_BE, "utf-16"), (codecs.BOM_UTF8, "utf-8-sig"))  # fmt: skip
 LOOKED_AT = 1 << 16  # bytes of a file that decide whether it is a text or a table
 LINES = 200  # of these
 CELL = 30  # characters of a cell of a table on average, at most, where commas could be those of sentences
@@ -118,12 +121,24 @@ def _named(raw: str | os.PathLike[str], encoding: str, column: str | None) -> Co
         found = text_files(path)
         if not found:
             raise InvalidData(f"the folder {word!r} holds no text files; they end in {', '.join(TEXTS)}")
-        return Corpus(tuple(found), encoding, (f"{len(found):,} text file{'s' * (len(found) != 1)}",))
+        notes = [f"{len(found):,} text file{'s' * (len(found) != 1)}"]
+        others = sum(name.endswith((*TABLES, *PICTURES)) for name in _names(path))
+        if others:
+            which = (
+                "1 file of another kind beside the texts was"
+                if others == 1
+                else (f"{others:,} files of other kinds beside the texts were")
+            )
+            notes.append(f"{which} left out")
+        return Corpus(tuple(found), encoding, tuple(notes))
     if file:
         if "".join(path.suffixes[-2:]).lower().endswith(TABLES):
             from narrows.data.readers import read_table
 
             return _of_table(read_table(str(path)), column)
+        text = "".join(read_pieces(path, encoding)) if path.stat().st_size <= LOOKED_AT else "long"
+        if text and not text.strip():
+            raise InvalidData(f"{word!r} holds nothing but blanks: there is nothing to learn from or to judge")
         return Corpus((path,), encoding)
     if isinstance(raw, str) and not _like_a_name(word):
         return _checked(Corpus((word,)))
@@ -190,17 +205,26 @@ def _checked(corpus: Corpus) -> Corpus:
 
 
 def recognised(path: Path) -> bool:
-    """Whether a file or a folder is text, rather than tables or images: by its name, or by how its lines look."""
+    """Whether a file or a folder is text, rather than tables or images: by its name, or by how its lines look.
+
+    A folder is what most of its files are, but for those that only tell of the others (a README, a licence).
+    """
     if path.is_dir():
-        inside = [p.name.lower() for p in path.rglob("*") if p.is_file() and not p.name.startswith(".")]
+        inside = [name for name in _names(path) if not name.startswith(ABOUT)]
         texts = sum(name.endswith(TEXTS) for name in inside)
-        return texts > 0 and not any(name.endswith((*TABLES, *PICTURES)) for name in inside)
+        return texts > sum(name.endswith((*TABLES, *PICTURES)) for name in inside)
     name = path.name.lower()
     if not path.is_file() or not name.endswith(TEXTS):
         return False
     with gzip.open(path) if name.endswith(".gz") else path.open("rb") as file:
         data = file.read(LOOKED_AT)
-    return ".txt" not in path.suffixes[-2:] or prose(data.decode("utf-8", "replace"))
+    text = data.decode(_encoding(data, "utf-8"), "replace")
+    # what holds no character, or such as no text holds, is no table either
+    return ".txt" not in path.suffixes[-2:] or bool(data and not text.strip()) or "\0" in text or prose(text)
+
+
+def _names(folder: Path) -> list[str]:
+    return [p.name.lower() for p in folder.rglob("*") if p.is_file() and not p.name.startswith(".")]
 
 
 def prose(text: str) -> bool:
@@ -234,33 +258,45 @@ def cut(text: str) -> Iterator[str]:
 def read_pieces(path: Path, encoding: str) -> Iterator[str]:
     """A file in pieces, whatever its lines are like. Ends of lines become line feeds; a byte order mark is left out.
 
+    A file that begins with the mark of UTF-16 or UTF-32 is read as that.
+
     Raises:
         UnreadableFile: If a byte is not text, saying which.
         InvalidParameter: If there is no such encoding.
     """
     try:
-        codec = codecs.lookup("utf-8-sig" if encoding.lower() in ("utf-8", "utf8") else encoding)
+        codec = codecs.lookup(encoding)
     except LookupError:
         raise InvalidParameter(f"encoding={encoding!r} is not known: write utf-8, latin-1, cp1252, utf-16, …") from None
-    inner = codec.incrementaldecoder()
-    decoder = io.IncrementalNewlineDecoder(inner, translate=True)
     read = 0
     try:
         with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+            data = file.read(PIECE)
+            inner = (codecs.lookup(_encoding(data, "utf-8")) if codec.name == "utf-8" else codec).incrementaldecoder()
+            decoder = io.IncrementalNewlineDecoder(inner, translate=True)
             while True:
-                data = file.read(PIECE)
                 waiting = len(inner.getstate()[0])
                 try:
                     text = decoder.decode(data, final=not data)
                 except UnicodeDecodeError as error:
                     raise _no_text(path, encoding, read - waiting + error.start, error) from None
+                if "\0" in text:
+                    raise UnreadableFile(
+                        f"{str(path)!r} is no text: it holds NUL characters. Check what it is, or save it as UTF-8"
+                    )
                 read += len(data)
                 if text:
                     yield text
                 if not data:
                     return
+                data = file.read(PIECE)
     except (OSError, EOFError) as error:
         raise UnreadableFile(f"{str(path)!r} cannot be read: {error}") from error
+
+
+def _encoding(data: bytes, otherwise: str) -> str:
+    """What the first bytes of a file say that it is written in."""
+    return next((name for mark, name in MARKS if data.startswith(mark)), otherwise)
 
 
 def _no_text(path: Path, encoding: str, place: int, error: UnicodeDecodeError) -> UnreadableFile:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from narrows._arrow import pa
+from narrows.data.cells import decimal_places
 from narrows.data.columns import (
     Column,
     Mask,
@@ -116,6 +117,8 @@ def _fit_numbers(
     step = longest_step(given, step_lengths(start.type)) if kind == "datetime" else 1
     if choice.domain == "counts":
         check_counts(start.name, given)
+    if kind == "number":
+        start = changed(start, places=decimal_places(given.astype(np.float64)))
 
     def fit(base: int, scaling: str) -> tuple[Scaler, str | None]:
         return fit_scaler(relative_to(given, base), scaling, HEAVY if choice.named else HEAVY_ARRAY)

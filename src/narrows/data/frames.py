@@ -364,3 +364,20 @@ def _close_polars(table: Any, arrays: Sequence[Any], natives: Sequence[str]) -> 
         elif native == "Categorical":
             casts.append(pl.col(name).cast(pl.Categorical))
     return frame.with_columns(casts) if casts else frame
+
+
+def other_names(wanted: Sequence[Name], given: Sequence[Name]) -> InvalidData:
+    """What to say of a table whose columns are called otherwise than those that were fitted."""
+    missing = [n for n in wanted if n not in set(given)]
+    new = [n for n in given if n not in set(wanted)]
+    lines = ["The feature names should match those that were passed during fit."]
+    for title, names in (("unseen at fit time", new), ("seen at fit time, yet now missing", missing)):
+        if names:
+            lines.append(f"Feature names {title}:")
+            lines += [f"- {n}" for n in names[:20]] + ([f"- … and {len(names) - 20} more"] if len(names) > 20 else [])
+    advice = []
+    if missing:
+        advice.append("add the missing columns (blank, if their values are unknown)")
+    if new:
+        advice.append("leave out the new ones")
+    return InvalidData("\n".join([*lines, " and ".join(advice).capitalize() + "."]))

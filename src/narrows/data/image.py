@@ -33,8 +33,9 @@ if TYPE_CHECKING:
 
 LOOKED_AT = 256
 """How many images, evenly spread, are decoded to choose the likelihood."""
-BILEVEL_SHARE = 0.85
-"""From this share of black and white pixels on, the Bernoulli likelihood is chosen."""
+BILEVEL_SHARE = 0.5
+"""From this share of black and white pixels on, the Bernoulli likelihood is chosen: its mean comes up to the ends and
+never beyond them, where a linear one must learn every such pixel to the dot."""
 
 
 class Image(Part, room="formats"):
@@ -360,7 +361,7 @@ def _choose_likelihood(draft: ImageFormat, rows: Rows) -> ImageFormat:
     name = "Bernoulli" if chosen._bilevel else "Gaussian"
     draft.reasons.append(
         f"likelihood {name}: {share:.0%} of the pixel values are black or white (within 5 % of the ends); from "
-        f"{BILEVEL_SHARE:.0%} on they are taken as on or off (Bernoulli), below as shades (Gaussian)"
+        f"{BILEVEL_SHARE:.0%} on they are taken as on or off, in parts (Bernoulli), below as shades (Gaussian)"
     )
     return chosen
 

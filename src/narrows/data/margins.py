@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from scipy.special import ndtr, ndtri
 
 from narrows._arrow import pa
+from narrows.data.cells import decimal_places
 from narrows.data.columns import Column
 from narrows.data.frames import Name, close_table, open_table
 from narrows.data.table import Table, TableFormat
@@ -240,7 +241,7 @@ def _fit(column: Column, x: Floats, blank: bool) -> Margin:
     if shared.all():
         return Margin(states, blank)
     rest, weights = values[~shared], counts[~shared]
-    decimals = _decimals(values) if column.kind == "number" else 0
+    decimals = decimal_places(values) if column.kind == "number" else 0
     if number and len(rest) > KNOTS:
         free = np.repeat(rest, weights)
         knots = np.unique(np.quantile(free, np.linspace(0, 1, KNOTS)))
@@ -251,15 +252,6 @@ def _fit(column: Column, x: Floats, blank: bool) -> Margin:
     edges = np.append(0.0, np.cumsum(weights) / weights.sum())
     edges[-1] = 1.0
     return Margin(states, blank, tuple(rest.tolist()), tuple(edges.tolist()), number, decimals)
-
-
-def _decimals(values: Floats) -> int | None:
-    # 0.1 in single precision is another number than in double precision
-    kind = np.float32 if np.array_equal(values, values.astype(np.float32)) else np.float64
-    for places in range(7):
-        if np.array_equal(np.round(values, places).astype(kind), values.astype(kind)):
-            return places
-    return None
 
 
 def to_uniform(score: Floats) -> Floats:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import contextlib
 import glob
 import os
@@ -212,10 +213,11 @@ def _read_csv(paths: Sequence[str], limit: int | None) -> Any:
         try:
             table = _select("read_csv", paths, options, limit)
         except duckdb.Error as error:
-            if "unicode" not in str(error).lower() or _binary(paths[0]):
+            known = _marked(paths[0])
+            if "unicode" not in str(error).lower() or (_binary(paths[0]) and known is None):
                 raise
-            encoding = ", encoding='latin-1'"
-            notes.append("the file is not UTF-8 text: read as Latin-1")
+            encoding = f", encoding='{known or 'latin-1'}'"
+            notes.append(f"the file is not UTF-8 text: read as {'UTF-16' if known else 'Latin-1'}")
             table = _select("read_csv", paths, options + encoding, limit)
         if infinite_dates(table):
             plain = ", auto_type_candidates=['BOOLEAN', 'BIGINT', 'DOUBLE', 'VARCHAR']"
@@ -227,7 +229,7 @@ def _read_csv(paths: Sequence[str], limit: int | None) -> Any:
             table = _check_ragged(paths, options + encoding, limit, table)
     except duckdb.Error as error:
         raise _unreadable(paths, error) from error
-    table, more = tidy(table, decimal_comma=_semicolons(paths[0]))
+    table, more = tidy(table, decimal_comma=_semicolons(paths[0], encoding))
     notes += more
     if any(table[c].null_count for c in table.column_names):
         notes.append(f"{marker_words()} are read as blank")
@@ -287,12 +289,19 @@ def _words_again(paths: Sequence[str], options: str, limit: int | None, table: A
     return boolean_words(table, again.select(names)) if same else table
 
 
-def _semicolons(path: str) -> bool:
+def _semicolons(path: str, options: str = "") -> bool:
     with _connect() as con:
         try:
-            return con.sql("SELECT Delimiter FROM sniff_csv(?)", params=[glob.escape(path)]).fetchall()[0][0] == ";"
+            found = con.sql(f"SELECT Delimiter FROM sniff_csv(?{options})", params=[glob.escape(path)])
+            return found.fetchall()[0][0] == ";"
         except Exception:  # the file was read: how it was delimited is a detail
             return False
+
+
+def _marked(path: str) -> str | None:
+    """The encoding that the first bytes of a file name, other than UTF-8."""
+    with Path(path).open("rb") as file:
+        return "utf-16" if file.read(2) == codecs.BOM_UTF16_LE else None
 
 
 def _binary(path: str) -> bool:

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from narrows.data.clock import fit_clock, read_stamps
+from narrows._arrow import pa
+from narrows.data.clock import fit_clock, legible, read_stamps
 from narrows.data.series_set import IDS, SeriesSet, guess_time, open_series, take_apart
 from narrows.data.stream import Stream
 from narrows.errors import InvalidData, InvalidParameter
@@ -39,6 +40,10 @@ def series_reason(data: Any) -> str | None:
 
     Args:
         data: An array, or an Arrow table.
+
+    Raises:
+        InvalidData: If it is a set of series but for a few time stamps that cannot be read, or come at several
+            frequencies.
     """
     if isinstance(data, SeriesSet):
         return "a set of series"
@@ -72,7 +77,7 @@ def read_as(found: Any, kind: str) -> Any:
     if kind in ("auto", "series"):
         from narrows.data.series import Series
 
-        reason = "series, as asked" if kind == "series" else series_reason(found.data)
+        reason = "series, as asked" if kind == "series" else _reason(found.data)
         if reason is None:
             return found
         data, test = _series(found.data), None if found.test is None else _series(found.test)
@@ -84,6 +89,13 @@ def read_as(found: Any, kind: str) -> Any:
     if isinstance(found.data, SeriesSet) or not hasattr(found.data, "shape") or len(found.data.shape) != 2:
         raise InvalidData(f"{found.name!r} holds {found.kind}, which cannot be read as {kind}")
     return found
+
+
+def _reason(data: Any) -> str | None:
+    try:
+        return series_reason(data)
+    except InvalidData as error:
+        raise InvalidData(f"{error} (--as table reads it as a table)") from error
 
 
 def _series(data: Any) -> SeriesSet:
@@ -133,23 +145,34 @@ def neighbours(x: NDArray[np.float64]) -> tuple[float, float]:
 def _of_table(table: Any) -> str | None:
     try:
         cells, names, rows = take_apart(table)
-        time = guess_time(cells, names)
-        if time is not None:
-            return _of_stamps(table, cells, time, rows)
-        matrix = [c for c in cells.values() if isinstance(c, np.ndarray)]
-        numbers = [np.asarray(c.to_numpy(zero_copy_only=False), dtype=float) for c in cells.values() if _is_float(c)]
-        columns = [*matrix, *numbers]
-        return _of_matrix(np.stack(columns, axis=1)) if len(columns) == len(names) >= COLUMNS else None
     except InvalidData:
         return None
+    time = guess_time(cells, names)
+    if time is not None:
+        return _of_stamps(cells, time, rows)
+    matrix = [c for c in cells.values() if isinstance(c, np.ndarray)]
+    numbers = [np.asarray(c.to_numpy(zero_copy_only=False), dtype=float) for c in cells.values() if _is_float(c)]
+    columns = [*matrix, *numbers]
+    return _of_matrix(np.stack(columns, axis=1)) if len(columns) == len(names) >= COLUMNS else None
 
 
 def _is_float(cells: Any) -> bool:
     return hasattr(cells, "type") and str(cells.type) in ("double", "float")
 
 
-def _of_stamps(table: Any, cells: dict[Any, Any], time: Any, rows: int) -> str | None:
-    """Time stamps that are regular make a table series; without an id, each must be there once."""
+def _of_stamps(cells: dict[Any, Any], time: Any, rows: int) -> str | None:
+    """Time stamps that are regular make a table series, and are to be mended where a few cannot be read."""
+    there = legible(cells[time])
+    if there.all():
+        return _regular(cells, time, rows)
+    kept = {name: c.filter(pa.array(there)) if isinstance(c, pa.Array) else c[there] for name, c in cells.items()}
+    if there.mean() >= REGULAR and _regular(kept, time, int(there.sum())) is not None:
+        read_stamps(cells[time], time)  # says which
+    return None
+
+
+def _regular(cells: dict[Any, Any], time: Any, rows: int) -> str | None:
+    """Without an id, each time stamp must be there once."""
     stamps = read_stamps(cells[time], time)
     ids = [n for n in cells if str(n).lower() in IDS or str(n).lower().endswith("_id")]
     texts = [n for n in cells if n != time and hasattr(cells[n], "type") and "string" in str(cells[n].type)]
@@ -165,10 +188,22 @@ def _of_stamps(table: Any, cells: dict[Any, Any], time: Any, rows: int) -> str |
         groups = [g[np.argsort(stamps.ticks[g], kind="stable")] for g in groups]
         if rows < FEWEST * len(groups) or any((np.diff(stamps.ticks[g]) == 0).any() for g in groups):
             continue
-        clock = fit_clock(stamps, groups)
+        try:
+            clock = fit_clock(stamps, groups)
+        except InvalidData:
+            if _steady([stamps.ticks[g] for g in groups]):
+                raise
+            continue
         found = [clock.ticks(stamps.ticks[g]) for g in groups]
         steps = np.concatenate([np.diff(t) / clock.step for t in found])
         if (np.abs(steps - np.rint(steps)) < 0.02).mean() >= REGULAR and (np.rint(steps) == 1).mean() >= REGULAR - 0.2:
             each = "" if who is None else f", one for each {who!r}"
             return f"series: the time stamps in {time!r} are regular, with steps of {clock.describe()}{each}"
     return None
+
+
+def _steady(ticks: list[NDArray[np.float64]]) -> bool:
+    """Whether nine of ten steps are as long as the one before: frequencies follow each other, or differ by series."""
+    pairs = [(d[:-1], d[1:]) for d in map(np.diff, ticks)]
+    before, after = (np.concatenate(side) for side in zip(*pairs, strict=True))
+    return bool(len(before)) and float((np.abs(after - before) <= 0.02 * before).mean()) >= REGULAR

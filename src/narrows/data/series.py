@@ -20,6 +20,8 @@ from narrows.errors import InvalidData
 
 __all__ = ["Series", "SeriesFormat"]
 
+FEW = 10  # series below which whole ones are too few to learn from
+LONGEST = 128  # steps of a window that was not asked for
 KNOTS = 64  # lengths that are kept of series of unequal lengths
 
 
@@ -27,8 +29,9 @@ class Series(Part, room="formats"):
     """Options of how series are read, cut into rows and scaled.
 
     Args:
-        window: Steps per row: longer series are cut into windows. None: a row is a whole series, and a single series
-            is cut into windows of two of its seasons (an eighth of it where it has none), 16 to 128 steps long.
+        window: Steps per row: longer series are cut into windows. None: a row is a whole series; but a single series,
+            and fewer than 10 of more than 128 steps, are cut into windows of two of their seasons (an eighth of the
+            longest where there is none), 16 to 128 steps long.
         stride: Steps from one window to the next; None: a quarter of the window. The last window ends with the series.
         scaling: "global": every channel has one scale for all series; "instance": every row is brought to mean 0 and
             deviation 1 in every channel, so that only its shape is learnt.
@@ -89,18 +92,24 @@ class Series(Part, room="formats"):
     def _windows(self, opened: SeriesSet, tracks: Sequence[Any], reasons: list[str]) -> tuple[int, int]:
         """Steps per window and from one to the next; zeros where a row is a whole series."""
         longest = max(len(t) for t in tracks)
-        if self.window is None and len(tracks) > 1:
-            return 0, 0
         if self.window is not None:
             return self.window, self.stride or max(1, self.window // 4)
+        if not few_and_long(tracks):
+            return 0, 0
         season = 1 if opened.tracks[0].values.dtype == object else find_season(tracks)[0]
-        window = int(np.clip(2 * season if season > 1 else longest // 8, min(16, max(2, longest // 2)), 128))
+        window = int(np.clip(2 * season if season > 1 else longest // 8, min(16, max(2, longest // 2)), LONGEST))
         why = f"two seasons of {season} steps" if season > 1 and window == 2 * season else "no season sets a length"
-        reasons.append(f"one series, cut into windows of {window} steps ({why}; window= sets it)")
+        which = "one series" if len(tracks) == 1 else f"few series, {len(tracks)}, and long"
+        reasons.append(f"{which}, cut into windows of {window} steps ({why}; window= sets it)")
         return window, self.stride or max(1, window // 4)
 
 
 # --- fitting -------------------------------------------------------------------------------------------------
+
+
+def few_and_long(tracks: Sequence[Any]) -> bool:
+    """Whether series are too few to be learnt from as rows, and long enough to be cut into windows."""
+    return len(tracks) == 1 or (len(tracks) < FEW and max(len(t) for t in tracks) > LONGEST)
 
 
 def check_any(opened: SeriesSet) -> None:
@@ -157,6 +166,11 @@ def _words(draft: SeriesFormat, opened: SeriesSet, tracks: Sequence[NDArray[Any]
         )
     if draft.trend is not None:
         words.append(draft.trend.describe())
+        if draft.trend.profile and opened.clock is None:
+            words.append(
+                "no time stamps say where in its season a series begins: those that were learnt begin alike, others "
+                "where the usual season fits them best"
+            )
     said = {"Gaussian": "numbers", "Categorical": "categories"}.get(
         type(draft.likelihood()).__name__, "of several kinds"
     )

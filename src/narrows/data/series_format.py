@@ -146,12 +146,21 @@ class SeriesFormat:
             found += [(i, start, self.steps) for start in range(0, last, self.stride)] + [(i, last, self.steps)]
         return np.array(found, dtype=np.int64).reshape(-1, 3)
 
-    def to_rows(self, raw: Any, owner: str = "this model") -> Rows:
+    def phases(self, tracks: Sequence[Track]) -> list[int]:
+        """Which step of the usual season each series begins with: by the clock, or else the one that fits it best."""
+        found = [self.template.phase(t) for t in tracks]
+        if self.template.clock is not None or self.trend is None:
+            return found
+        return [self.trend.nearest(t.values, p) for t, p in zip(tracks, found, strict=True)]
+
+    def to_rows(self, raw: Any, owner: str = "this model", known: bool = False) -> Rows:
         """Rows of series.
 
         Args:
             raw: What `Series.fit` takes.
             owner: Who asks, for messages.
+            known: Whether series without time stamps begin where those did that were fitted, rather than anywhere in
+                the usual season.
 
         Returns:
             n rows: values ``(n, steps, channels)`` float32, what is observed where there are gaps, and lengths where
@@ -160,12 +169,14 @@ class SeriesFormat:
         Raises:
             InvalidData: If the series have other channels or steps than the fitted ones, or hold infinite values.
         """
-        return self._rows(self.open(raw), owner)[0]
+        return self._rows(self.open(raw), owner, known)[0]
 
-    def _rows(self, opened: SeriesSet, owner: str = "this model") -> tuple[Rows, Tensor, Tensor]:
+    def _rows(self, opened: SeriesSet, owner: str = "this model", known: bool = False) -> tuple[Rows, Tensor, Tensor]:
         """Rows, and under instance scaling each one's level and spread ``(n, 1, channels)``."""
-        trend = self.trend
-        tracks = [t.values if trend is None else trend.forward(t.values, self.template.phase(t)) for t in opened.tracks]
+        tracks = [t.values for t in opened.tracks]
+        if self.trend is not None:
+            phases = [self.template.phase(t) for t in opened.tracks] if known else self.phases(opened.tracks)
+            tracks = [self.trend.forward(v, p) for v, p in zip(tracks, phases, strict=True)]
         places = self._checked(self.places([len(t) for t in tracks]), owner)
         whole = self.table.to_rows(stacked(tracks, self.channels), owner)
         starts = np.cumsum([0, *(len(t) for t in tracks)])[places[:, 0]] + places[:, 1]
@@ -175,7 +186,8 @@ class SeriesFormat:
         index = torch.where(exists, torch.from_numpy(starts).unsqueeze(1) + step, 0)
         values = torch.where(exists.unsqueeze(2), whole.values[index], 0)
         observed = None if whole.observed is None else whole.observed[index] & exists.unsqueeze(2)
-        rows = Rows(values, observed, lengths if self.ragged else None)
+        cut = torch.from_numpy(places[:, :2]) if self.stride else None
+        rows = Rows(values, observed, lengths if self.ragged else None, place=cut)
         return self._scaled(rows) if self.instance else (rows, torch.zeros(1), torch.ones(1))
 
     def _checked(self, places: NDArray[np.int64], owner: str) -> NDArray[np.int64]:

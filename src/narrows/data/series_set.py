@@ -40,6 +40,11 @@ class Track:
         """How many steps it has."""
         return len(self.values)
 
+    def part(self, first: int, end: int, clock: Clock | None) -> Track:
+        """Its steps from ``first`` to before ``end``."""
+        step = 1.0 if clock is None else clock.step
+        return replace(self, values=self.values[first:end], start=self.start + first * step)
+
 
 @dataclass(frozen=True)
 class SeriesSet:
@@ -77,14 +82,11 @@ class SeriesSet:
         """Some of the series."""
         return replace(self, tracks=tuple(self.tracks[int(i)] for i in index))
 
-    def cut(self, at: int) -> tuple[SeriesSet, SeriesSet]:
-        """All series up to a step, and from it on; those that end before it are only in the first part."""
-        step = 1.0 if self.clock is None else self.clock.step
-        before, after = [], []
-        for track in self.tracks:
-            before.append(replace(track, values=track.values[:at]))
-            if len(track) > at:
-                after.append(replace(track, values=track.values[at:], start=track.start + at * step))
+    def cut(self, last: int) -> tuple[SeriesSet, SeriesSet]:
+        """All series without their last steps, and those; what is less than three times as long stays whole."""
+        long = [t for t in self.tracks if len(t) >= 3 * last]
+        before = [t.part(0, len(t) - last, self.clock) if len(t) >= 3 * last else t for t in self.tracks]
+        after = [t.part(len(t) - last, len(t), self.clock) for t in long]
         return replace(self, tracks=tuple(before)), replace(self, tracks=tuple(after))
 
     @property
@@ -217,12 +219,19 @@ def _of_frame(raw: Any, id_: Any, time: Any, values: tuple[Any, ...], every: Any
             notes.append(f"series: one for each {id_!r}")
     channels = values or tuple(n for n in free if n != id_ and _is_number(cells[n]))
     left = [n for n in free if n != id_ and n not in channels]
+    blank = [n for n in left if _is_blank(cells[n])]
+    left = [n for n in left if n not in blank]
+    if blank:
+        notes.append(f"columns without a single value were left out: {', '.join(map(str, blank[:5]))}")
     if left:
         notes.append(
             f"columns that are no numbers were left out: {', '.join(map(str, left[:5]))} (values= takes them in)"
         )
     if not channels:
-        raise InvalidData(f"none of the columns {', '.join(map(str, names))} holds numbers: name the values by values=")
+        empty = f" ({', '.join(map(str, blank))}: all blank)" if blank else ""
+        raise InvalidData(
+            f"none of the columns {', '.join(map(str, names))} holds numbers{empty}: name the values by values="
+        )
     matrix = _matrix(cells, channels)
     groups, called = _groups(cells.get(id_), opened.rows)
     kind = opened.container.kind
@@ -262,6 +271,10 @@ def _repeats(cells: Any) -> bool:
     return len(pc.unique(cells if isinstance(cells, pa.Array) else pa.array(cells))) < len(cells)
 
 
+def _is_blank(cells: Any) -> bool:
+    return isinstance(cells, pa.Array) and cells.null_count == len(cells)
+
+
 def _is_number(cells: Any) -> bool:
     if isinstance(cells, pa.Array):
         types = pa.types
@@ -284,6 +297,8 @@ def _matrix(cells: dict[Any, Any], channels: Sequence[Any]) -> NDArray[Any]:
 def _column(cells: Any) -> NDArray[Any]:
     if not isinstance(cells, pa.Array):
         return np.asarray(cells, dtype=np.float64)
+    if _is_blank(cells):
+        return np.full(len(cells), np.nan)
     if _is_number(cells):
         numbers = cells.cast(pa.int8()) if pa.types.is_boolean(cells.type) else cells
         return numbers.cast(pa.float64()).to_numpy(zero_copy_only=False).astype(np.float64)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from narrows._part import Part
-from narrows.data.corpus import corpus_of, recognised
+from narrows.data.corpus import corpus_of, recognised, text_files
 from narrows.data.formats import format_for, kind_of
 from narrows.data.midi import ENDINGS as MIDI
 from narrows.data.midi import find_midi, read_tunes
@@ -186,7 +186,16 @@ def _open_folder(folder: Path, options: dict[str, Any], budget: Budget) -> Sourc
         return _music(folder)
     if not tables:
         raise InvalidData(f"the folder {str(folder)!r} holds neither images nor table files; give {KINDS}")
-    return _tables(tables, name, budget)
+    opened = _tables(tables, name, budget)
+    texts = text_files(folder)
+    if texts:
+        which = (
+            "1 text file beside the tables was"
+            if len(texts) == 1
+            else f"{len(texts)} text files beside the tables were"
+        )
+        opened.notes.append(f"{which} left out (--as text reads them instead)")
+    return opened
 
 
 def _music(path: Path) -> Source:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from narrows._arrow import pa
+from narrows.data.cells import decimal_places
 from narrows.data.columns import (
     Column,
     Mask,
@@ -57,6 +58,7 @@ class Summary:
         self.base: int | None = None
         self.ends: tuple[Any, Any] | None = None
         self.whole = True
+        self.places: int | None = 0
         self.lengths = step_lengths(str(kind))
         self.counts: Counter[str] = Counter()
         self.levels: list[str] = []
@@ -107,8 +109,10 @@ class Summary:
         self.ends = (low, high) if self.ends is None else (min(self.ends[0], low), max(self.ends[1], high))
         if pa.types.is_temporal(self.kind):
             self.lengths = tuple(n for n in self.lengths if n > 1 and not (given % n).any())
-        elif self.whole and given.dtype.kind == "f":
-            self.whole = all_whole(given)
+        elif given.dtype.kind == "f":
+            self.whole = self.whole and all_whole(given)
+            found = decimal_places(given) if self.places is not None else None
+            self.places = None if found is None or self.places is None else max(self.places, found)
         if self.choice.domain == "counts":
             check_counts(self.name, given)
         if self.base is None:
@@ -177,6 +181,7 @@ class Summary:
         whole = whole or (types.is_float64(self.kind) and self.blanks > 0 and self.whole)
         kind = "datetime" if types.is_temporal(self.kind) else "integer" if whole else "number"
         kind = "boolean" if types.is_boolean(self.kind) else kind
+        start = changed(start, places=self.places if kind == "number" else None)
         step = next((n for n in self.lengths if n > 1), 1)
         return number_column(start, kind, step, self.ends, self.choice, fit)
 

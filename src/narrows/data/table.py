@@ -16,7 +16,7 @@ from narrows._part import Interval, Part
 from narrows._types import Layout, Rows
 from narrows.data.columns import LARGEST, Column, affine_parts, blank_cells
 from narrows.data.fitting import Choice, fit_column, in_words, summary
-from narrows.data.frames import Container, Name, Opened, check_shape, close_table, column_name, open_table
+from narrows.data.frames import Container, Name, Opened, check_shape, close_table, column_name, open_table, other_names
 from narrows.errors import DataWarning, InvalidData, InvalidParameter, SavedModelError
 
 _AT_ONCE = 1 << 20  # cells scaled at once
@@ -261,7 +261,7 @@ class TableFormat:
             # a table saved and read again may have its whole-number names as text
             texts = {str(n): i for n, i in place.items()}
             if set(texts) != {str(n) for n in wanted}:
-                raise _other_names(wanted, opened.names)
+                raise other_names(wanted, opened.names)
             return [opened.cells[texts[str(n)]] for n in wanted]
         return [opened.cells[place[n]] for n in wanted]
 
@@ -390,19 +390,3 @@ def _warn_unseen(column: Column, cell: Any, unseen: int, novel: Any) -> None:
         DataWarning,
         stacklevel=5,
     )
-
-
-def _other_names(wanted: Sequence[Name], given: Sequence[Name]) -> InvalidData:
-    missing = [n for n in wanted if n not in set(given)]
-    new = [n for n in given if n not in set(wanted)]
-    lines = ["The feature names should match those that were passed during fit."]
-    for title, names in (("unseen at fit time", new), ("seen at fit time, yet now missing", missing)):
-        if names:
-            lines.append(f"Feature names {title}:")
-            lines += [f"- {n}" for n in names[:20]] + ([f"- … and {len(names) - 20} more"] if len(names) > 20 else [])
-    advice = []
-    if missing:
-        advice.append("add the missing columns (blank, if their values are unknown)")
-    if new:
-        advice.append("leave out the new ones")
-    return InvalidData("\n".join([*lines, " and ".join(advice).capitalize() + "."]))

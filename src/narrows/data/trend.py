@@ -58,6 +58,24 @@ class Trend:
             x = x[lag:] - x[:-lag]
         return x
 
+    def nearest(self, values: Floats, phase: int = 0) -> int:
+        """Which step of the usual season a series begins with that has no time stamps: what leaves least variance.
+
+        Args:
+            values: ``(T, C)`` the series, NaN where blank.
+            phase: What is said where nothing tells: there is no usual season, or too little to compare.
+        """
+        plain = replace(self, profile=()).forward(values) if self.profile else values
+        told = np.isfinite(plain).sum(axis=0) > 1
+        if not self.profile or not told.any():
+            return phase
+        scale = np.nanvar(plain[:, told], axis=0)
+        left = [
+            float((np.nanvar(self.forward(values, p)[:, told], axis=0) / np.where(scale > 0, scale, 1.0)).mean())
+            for p in range(len(self.profile))
+        ]
+        return int(np.argmin(left))
+
     def above(self, values: Floats) -> Floats:
         """Values whose logarithm is taken: blank where they are 0 or less."""
         return np.where(values > 0, values, np.nan)

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any, ClassVar, Self
 
 import numpy as np
-import torch
 from sklearn.base import BaseEstimator
 from sklearn.exceptions import NotFittedError
 from sklearn.utils import Tags
@@ -23,6 +22,7 @@ from narrows.estimators._choices import ModelChoices
 from narrows.estimators._conditions import sample_where
 from narrows.estimators._labels import Labels
 from narrows.estimators._shared import check_params, describe_features, draw_seed
+from narrows.estimators._split import split_rows
 from narrows.estimators._streams import open_data, prepared
 from narrows.tasks._model_source import LABEL, ModelSource
 from narrows.training import History, Loop, Training
@@ -140,13 +140,13 @@ class BaseModel(BaseEstimator, ABC):
                     "rename it, or leave it out"
                 )
             rows = rows.replace(condition=index)
-        parts = _split(rows, training, seed)
+        parts = split_rows(rows, training, seed)
         return self._learn(format_, *parts, seed, known)
 
     def _fit_rows(self, format_: Any, rows: Rows, labels: Labels | None = None) -> Self:
         """Learn from rows that a format made; they are used up."""
         seed = self._seed()
-        return self._learn(format_, *_split(rows, self._training(), seed), seed, labels)
+        return self._learn(format_, *split_rows(rows, self._training(), seed), seed, labels)
 
     def _open(self, X: Any) -> tuple[Any, Rows]:
         """The format that suits the data, and the rows, at least two."""
@@ -186,6 +186,13 @@ class BaseModel(BaseEstimator, ABC):
         self._describe()
         return self
 
+    def _planned(self, training: Training, rows: int) -> Training:
+        """The settings of the loop for so many training rows, with what was left open chosen."""
+        return training
+
+    def _begin(self, module: Any, train: Rows | Source) -> None:
+        """What a module is to know of the rows before it is trained."""
+
     def _finish(self, module: Any, train: Rows | Source, seed: int) -> None:
         """What is left to do with a trained module."""
 
@@ -214,6 +221,8 @@ class BaseModel(BaseEstimator, ABC):
         train: Rows | Source,
         validation: Rows | None,
     ) -> History:
+        training = self._planned(training, len(train))
+        self._begin(module, train)
         plan = choices.plan(module, layout)
         # a few rows judge a loss well enough, but not whether kinds of rows are missing
         held = validation is not None and (plan.judged or len(validation) >= ENOUGH)
@@ -282,7 +291,7 @@ class BaseModel(BaseEstimator, ABC):
         seed = draw_seed(random_state)
         if where is not None:
             return sample_where(self._source(), int(n), where, seed)
-        return self.format_.from_values(self._source().rows(int(n), seed)[0])
+        return self._source().made(int(n), seed)
 
     def _source(self) -> ModelSource:
         """What rows are drawn from."""
@@ -313,21 +322,6 @@ class BaseModel(BaseEstimator, ABC):
         tags.input_tags.allow_nan = True
         tags.input_tags.three_d_array = True
         return tags
-
-
-def _split(rows: Rows, training: Training, seed: int) -> tuple[Rows, Rows | None]:
-    """Training rows and validation rows. Training rows stay in the memory of ``rows``, which are used up."""
-    count = training.held_out(len(rows))
-    if count == 0:
-        return rows, None
-    order = torch.randperm(len(rows), generator=torch.Generator().manual_seed(hash_seed(seed, 2)))
-    left, held = len(rows) - count, order[:count]
-    validation = rows.take(held)
-    training_rows = torch.ones(len(rows), dtype=torch.bool).index_fill_(0, held, False)
-    holes, last = held[held < left], left + training_rows[left:].nonzero().squeeze(1)
-    for tensor in rows.tensors().values():
-        tensor[holes] = tensor[last]
-    return rows.take(slice(left)), validation
 
 
 def layout_of(format_: Any, labels: Labels | None) -> Layout:

@@ -26,7 +26,7 @@ from narrows.training import History, Player, Step
 from narrows.training.loop import trainable
 from narrows.training.seeds import seeded
 
-ALIGNED = 1_024  # values of a series of fixed length up to which a dense network learns more in the same time
+ALIGNED = 1_024  # values of an image or a series of fixed length up to which a dense network learns more in equal time
 CRITICS_SEED = 20_241_118  # critics begin alike in every run; what they learn differs
 
 Chosen = TypeVar("Chosen", bound="Choices")
@@ -162,18 +162,31 @@ def _code_size(choices: Choices, layout: Layout, reasons: list[str]) -> int:
     return int(size)
 
 
-def default_network(layout: Layout, reasons: list[str]) -> Network:
-    """The network that suits rows, with the reason in words."""
+def default_network(layout: Layout, reasons: list[str], aligned: int = ALIGNED) -> Network:
+    """The network that suits rows, with the reason in words.
+
+    Args:
+        layout: What a row looks like.
+        reasons: The reason is added to them.
+        aligned: Values of an image up to which a dense network is taken.
+    """
     if layout.series:
         return _series_network(layout, reasons)
-    if len(layout.shape) == 3 and min(layout.shape[1:]) >= 16:
-        reasons.append(f"convolutional network: the rows are images of {layout.shape[1]} × {layout.shape[2]} pixels")
-        return networks.Conv()
     if len(layout.shape) == 3:
-        size = f"{layout.shape[1]} × {layout.shape[2]} pixels"
-        reasons.append(f"dense network: images of {size} are too small for convolutions, which begin at 16 × 16")
-    else:
-        reasons.append("dense network: the rows are a table's columns, which have no neighbours to convolve")
+        return _image_network(layout, reasons, aligned)
+    reasons.append("dense network: the rows are a table's columns, which have no neighbours to convolve")
+    return networks.Dense()
+
+
+def _image_network(layout: Layout, reasons: list[str], aligned: int) -> Network:
+    size = f"{layout.shape[1]} × {layout.shape[2]} pixels"
+    if layout.size > aligned and min(layout.shape[1:]) >= 16:
+        reasons.append(f"convolutional network: the rows are images of {size}")
+        return networks.Conv()
+    reasons.append(
+        f"dense network: images of {size} are small enough to be seen at once (networks.Conv() sees every place "
+        "alike, which helps where rows are few, and takes longer)"
+    )
     return networks.Dense()
 
 

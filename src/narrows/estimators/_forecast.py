@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from numbers import Real
 from typing import Any
 
@@ -15,9 +15,8 @@ from numpy.typing import NDArray
 
 from narrows.data.clock import Clock
 from narrows.data.series_close import Template, close_series
-from narrows.data.series_format import SeriesFormat, stacked
+from narrows.data.series_format import SeriesFormat, seen, stacked
 from narrows.data.series_set import SeriesSet, Track
-from narrows.data.trend import Trend
 from narrows.errors import DataWarning, InvalidData
 from narrows.evaluate.forecasts import baselines, filled
 from narrows.training.seeds import hash_seed, seeded
@@ -165,10 +164,12 @@ def forecast_of(
 ) -> Forecast:
     """The forecast of some series, with the simple ones beside it."""
     template, tracks = format_.template, opened.tracks
-    phases = [template.phase(t) for t in tracks]
+    empty = [i if t.name is None else t.name for i, t in enumerate(tracks) if not seen(t.values).any()]
+    if empty:
+        message = f"{len(empty)} of {len(tracks)} series hold no value at all, such as {empty[0]!r}: what is foretold"
+        warnings.warn(DataWarning(f"{message} of them is what is usual, whatever they are"), stacklevel=3)
     known = {id(t) for t in format_.ends}
-    if template.clock is None and id(tracks[0]) not in known:
-        phases = [nearest_phase(format_.trend, t.values, p) for t, p in zip(tracks, phases, strict=True)]
+    phases = [template.phase(t) for t in tracks] if id(tracks[0]) in known else format_.phases(tracks)
     made = roll(module, format_, [t.values for t in tracks], steps, draws, seed, season, phases)
     step = 1.0 if template.clock is None else template.clock.step
     starts = tuple(t.start + len(t) * step for t in tracks)
@@ -178,29 +179,6 @@ def forecast_of(
             simple[name] = np.stack([np.stack([method(c, steps) for c in t.values.T], axis=1) for t in tracks])
     names = tuple(t.name if t.name is not None else i for i, t in enumerate(tracks))
     return Forecast(made, level, simple, template, names, starts)
-
-
-def nearest_phase(trend: Trend | None, history: NDArray[Any], phase: int) -> int:
-    """Which step of the usual season a history without time stamps begins with: what leaves the least variance.
-
-    Args:
-        trend: What is taken away.
-        history: ``(T, C)``.
-        phase: What is said where nothing tells: there is no usual season, or too little to compare.
-    """
-    if trend is None or not trend.profile:
-        return phase
-    plain = replace(trend, profile=())
-    taken = plain.forward(history)
-    known = np.isfinite(taken).sum(axis=0) > 1
-    if not known.any():
-        return phase
-    scale = np.nanvar(taken[:, known], axis=0)
-    left = [
-        float((np.nanvar(trend.forward(history, p)[:, known], axis=0) / np.where(scale > 0, scale, 1.0)).mean())
-        for p in range(len(trend.profile))
-    ]
-    return int(np.argmin(left))
 
 
 def roll(

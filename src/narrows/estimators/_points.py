@@ -243,9 +243,9 @@ def halves(format_: Any, X: Any) -> tuple[SeriesSet, SeriesSet] | None:
     for track in opened.tracks:
         at = round(LEARNT * len(track))
         if at >= format_.steps:
-            first.append(replace(track, values=track.values[:at]))
+            first.append(track.part(0, at, opened.clock))
         if len(track) - at >= format_.steps:
-            second.append(replace(track, values=track.values[at:]))
+            second.append(track.part(at, len(track), opened.clock))
     if not first or not second:
         longest = max(len(t) for t in opened.tracks)
         raise InvalidData(
@@ -274,7 +274,7 @@ def calibrate(core: Detector, format_: SeriesFormat, second: SeriesSet) -> Detec
         f"learnt from the first {LEARNT:.0%} of every series; false-alarm rates are those of the {len(sums):,} windows "
         "in the rest, which overlap, so that alarms come in runs"
     )
-    return replace(core, scores=sums.sort().values, points=last.sort().values, notes=(*core.notes, note))
+    return replace(core, scores=sums.sort().values, points=last.sort().values, notes=(note,))
 
 
 def _set(format_: SeriesFormat, tracks: Sequence[Track]) -> SeriesSet:

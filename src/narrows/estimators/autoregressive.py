@@ -270,7 +270,7 @@ class AutoregressiveModel(BaseModel):
             replace(t, values=t.values[-kept:], start=start_of(t, kept, opened)) for t in opened.tracks[: KEPT + 1]
         )
         fitted_format = replace(fitted_format, ends=ends, season=season)
-        rows = fitted_format.to_rows(part)
+        rows = fitted_format.to_rows(part, known=True)
         if len(rows) < 2:
             raise InvalidData("the series make a single window, which is not enough to learn from: give longer series")
         train, held = (rows, None) if earlier is not None else later(rows, fitted_format, part, self._training())
@@ -342,7 +342,8 @@ class AutoregressiveModel(BaseModel):
         """Log p(x) of every row: of a series, or of each window of a long one.
 
         Args:
-            X: Series, as in ``fit``.
+            X: Series, as in ``fit``. Without time stamps, the step of a usual season that each begins with is the one
+                which fits it best.
 
         Returns:
             ``(n,)`` in nats, summed over steps and channels, in scaled units and after trends were taken away.

@@ -33,7 +33,7 @@ from narrows.estimators._streams import open_data, some_of
 from narrows.estimators._task import TaskEstimator, fitted_model
 from narrows.networks import Network
 from narrows.tasks._twins import Found, Twins
-from narrows.tasks.anomaly import FOLDS, MOST, Detector, from_modules, learn_detector
+from narrows.tasks.anomaly import FOLDS, MOST, Detector, check_enough, from_modules, learn_detector
 from narrows.training import Training
 
 Rate = Annotated[float, Interval(0, 1, open_low=True, open_high=True)]
@@ -149,6 +149,7 @@ class AnomalyDetector(OutlierMixin, TaskEstimator):
         format_, rows = self._open(X, MOST, seed)
         if isinstance(format_, SeriesFormat) and format_.stride:
             return self._fit_models(X, window_model(self.format, format_, len(rows), self.training), seed)
+        check_enough(len(rows))
         detector = learn_detector(
             flat_rows(rows),
             flat_layout(format_.layout),
@@ -171,6 +172,7 @@ class AnomalyDetector(OutlierMixin, TaskEstimator):
             one = model._fit_rows(format_, format_.to_rows(parts[0]))
             core = from_modules([one.module_], format_.to_rows(parts[1]), format_.layout, Twins.none())
             return self._take(format_, calibrate(core, format_, parts[1]), [one], seed)
+        check_enough(len(rows))
         twins = Twins.fit(rows, torch.ones(len(rows), dtype=torch.bool), FOLDS)
         fold = twins.find(rows).fold
         if twins.folds < 2:
@@ -205,11 +207,12 @@ class AnomalyDetector(OutlierMixin, TaskEstimator):
     def _take(self, format_: Any, detector: Detector, models: list[BaseAutoencoder], seed: int) -> Self:
         # nothing is set before everything has worked: bad input leaves no half-fitted detector
         n, rate = len(detector.scores), float(self.alarm_rate)
+        kind = "windows" if getattr(format_, "stride", 0) else "rows"
         if n < 1 / rate - 1:
             warnings.warn(
                 DataWarning(
-                    f"{n} rows cannot promise a false-alarm rate of {rate:g}: the lowest that they can is "
-                    f"{1 / (n + 1):.2g}, and alarms come at that; {int(np.ceil(1 / rate)) - 1:,} rows would do"
+                    f"{n} {kind} cannot promise a false-alarm rate of {rate:g}: the lowest that they can is "
+                    f"{1 / (n + 1):.2g}, and alarms come at that; {int(np.ceil(1 / rate)) - 1:,} {kind} would do"
                 ),
                 stacklevel=3,
             )

@@ -24,6 +24,7 @@ from narrows.estimators.autoencoder import NotNegative, Size
 from narrows.likelihoods import Likelihood
 from narrows.models.diffusion import DiffusionGenerator
 from narrows.networks import Network, Residual, UNet
+from narrows.networks.unet import default_patch
 from narrows.penalties import Penalties
 from narrows.tasks import in_chunks
 from narrows.training import History, Player, Training
@@ -33,6 +34,7 @@ from narrows.training.source import Source
 
 LOOKED_AT = 10_000  # rows whose mean and spread are learnt
 SMALLEST = 8  # pixels on the shorter side of images that convolutions are used on
+PATCHED = (32, 64)  # channels per level of a U-Net whose places are squares of pixels
 BETA = 0.01  # of latent diffusion: codes may say nearly all, since the prior is not asked to be simple
 
 
@@ -72,10 +74,17 @@ class DiffusionChoices(ModelChoices):
         if self.network is not None:
             return replace(self, reasons=[])
         if len(layout.shape) == 3 and min(layout.shape[1:]) >= SMALLEST:
-            reason = f"U-Net: the rows are images of {layout.shape[1]} × {layout.shape[2]} pixels"
-            return replace(self, network=UNet(), reasons=[reason])
+            return self._of_images(layout)
         reason = "residual dense network: the rows have no neighbours to convolve, or hardly any"
         return replace(self, network=Residual(width=256, depth=4), reasons=[reason])
+
+    def _of_images(self, layout: Layout) -> Self:
+        side = default_patch(layout.shape)
+        reason = f"U-Net: the rows are images of {layout.shape[1]} × {layout.shape[2]} pixels"
+        if side == 1:
+            return replace(self, network=UNet(), reasons=[reason])
+        reason += f", taken in squares of {side} × {side}, since so many places would take long"
+        return replace(self, network=UNet(channels=PATCHED, patch=side), reasons=[reason])
 
     def build(self, layout: Layout) -> DiffusionGenerator:
         """The module that these parts make, freshly initialised from torch's global generator."""
@@ -167,18 +176,8 @@ class Diffusion(Captioned):
     def _default_parts(self) -> dict[str, Any]:
         return {"training": Training(), "network": UNet()}
 
-    def _train(
-        self,
-        choices: Any,
-        module: Any,
-        layout: Layout,
-        training: Training,
-        seed: int,
-        train: Rows | Source,
-        validation: Rows | None,
-    ) -> History:
+    def _begin(self, module: Any, train: Rows | Source) -> None:
         module.prepare(train.take(slice(LOOKED_AT)))
-        return super()._train(choices, module, layout, training, seed, train, validation)
 
     def sample(
         self,

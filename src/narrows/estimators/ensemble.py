@@ -17,9 +17,9 @@ from torch import Tensor
 from narrows import tasks
 from narrows._part import Interval
 from narrows.errors import InvalidParameter, TrainingFailed, TrainingWarning
-from narrows.estimators._base import _split
 from narrows.estimators._codes import BaseAutoencoder
 from narrows.estimators._shared import check_params, describe_features, draw_seed
+from narrows.estimators._split import split_rows
 from narrows.estimators._task import TaskEstimator
 from narrows.estimators._together import Material, train_together
 from narrows.estimators.autoencoder import Autoencoder
@@ -105,7 +105,7 @@ class Ensemble(TaskEstimator):
         seed = self.random_state if isinstance(self.random_state, (int, np.integer)) else draw_seed(self.random_state)
         models, seeds = self._unfitted(int(seed))
         format_, rows = models[0]._open(X)
-        train, validation = _split(rows, models[0]._training(), int(seed))
+        train, validation = split_rows(rows, models[0]._training(), int(seed))
         notes = train_together(models, seeds, Material(format_, train, validation, int(seed)))
         fitted = [model for model in models if model.__sklearn_is_fitted__()]
         if len(fitted) < len(models):

@@ -52,7 +52,8 @@ class NoiseChoices(ModelChoices):
         if size is None:
             size = min(64, max(8, 2 * layout.size))
             reasons.append(f"{size} numbers of noise per row: twice the {layout.size} values of a row, from 8 to 64")
-        network = self.network or steep(default_network(layout, reasons), layout)
+        # what is judged is how pixels go together, at every place: convolutions even for small images
+        network = self.network or steep(default_network(layout, reasons, aligned=0), layout)
         if len(rows) < FEW:
             reasons.append(
                 f"{len(rows)} rows are few for this model, which can learn them by heart: look whether it makes copies "

@@ -10,6 +10,7 @@ from typing import Any, Self
 import numpy as np
 import torch
 
+from narrows._hub import local_only
 from narrows.errors import InvalidData, InvalidParameter, MissingExtra
 from narrows.estimators._shared import draw_seed
 
@@ -58,7 +59,11 @@ class TextToImage:
         try:
             pipelines: Any = AutoPipelineForText2Image
             found = pipelines.from_pretrained(
-                os.fspath(name), revision=revision, use_safetensors=True, trust_remote_code=False
+                os.fspath(name),
+                revision=revision,
+                use_safetensors=True,
+                trust_remote_code=False,
+                local_files_only=local_only(os.fspath(name), revision),
             )
         except (OSError, ValueError, KeyError) as error:
             raise InvalidData(

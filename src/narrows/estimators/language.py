@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from sklearn.utils import Tags
 
 from narrows._part import Interval
-from narrows._types import Layout, Rows
+from narrows._types import Rows
 from narrows.data.corpus import Corpus, corpus_of
 from narrows.data.text import WINDOWS, Text, TextFormat, windows
 from narrows.data.token_stream import TokenStream
@@ -27,9 +27,8 @@ from narrows.language.autoregressive import AutoregressiveTokens
 from narrows.models.autoregressive import AutoregressiveModule
 from narrows.networks import Network
 from narrows.tasks.inference import in_chunks
-from narrows.training import History, Training
+from narrows.training import Training
 from narrows.training.seeds import hash_seed
-from narrows.training.source import Source
 
 JUDGED = 2_048  # tokens that a recurrent network reads at once when a text is judged
 CARRIED = 256  # of these, tokens that are read again for what they leave, and not judged again
@@ -150,17 +149,8 @@ class LanguageModel(BaseModel):
             format_, train, windows(tokens[len(tokens) - held :], format_.context) if held else None, seed
         )
 
-    def _train(
-        self,
-        choices: Any,
-        module: Any,
-        layout: Layout,
-        training: Training,
-        seed: int,
-        train: Rows | Source,
-        validation: Rows | None,
-    ) -> History:
-        return super()._train(choices, module, layout, planned(training, len(train)), seed, train, validation)
+    def _planned(self, training: Training, rows: int) -> Training:
+        return planned(training, rows)
 
     # --- judging ---------------------------------------------------------------------------------------------
 

@@ -10,6 +10,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
+from narrows._hub import local_only
 from narrows.errors import InvalidData, MissingExtra
 
 Kind = Literal["causal", "reader"]
@@ -62,6 +63,8 @@ def open_pretrained(
             raise MissingExtra(f"{place!r} is a GGUF file: pip install 'narrows[hub]' gguf accelerate") from error
         place, asked = str(path.parent), {"gguf_file": path.name, "trust_remote_code": False}
         kind = kind or "causal"
+    else:
+        asked["local_files_only"] = local_only(place, revision)
     try:
         if kind is None:
             config = transformers.AutoConfig.from_pretrained(place, **asked)

@@ -134,24 +134,26 @@ class BlockModule(nn.Module):
         super().__init__()
         self.heads = heads
         self.before, self.between = nn.LayerNorm(width), nn.LayerNorm(width)
-        # without biases: that of keys could never learn, since softmax does not see it
-        self.look = nn.Linear(width, 3 * width, bias=False)
-        self.merge = nn.Linear(width, width)
-        self.widen, self.narrow = nn.Linear(width, expand * width), nn.Linear(expand * width, width)
+        # without biases: those of the normalisations do as well, and each would cost a pass over all numbers
+        self.look, self.merge = nn.Linear(width, 3 * width, bias=False), nn.Linear(width, width, bias=False)
+        self.widen = nn.Linear(width, expand * width, bias=False)
+        self.narrow = nn.Linear(expand * width, width, bias=False)
         self.dropout = nn.Dropout(dropout) if dropout else nn.Identity()
         for layer in (self.look, self.merge, self.widen, self.narrow):
             nn.init.normal_(layer.weight, std=0.02)
-            if layer.bias is not None:
-                nn.init.zeros_(layer.bias)
 
     def forward(
         self, x: Tensor, angles: tuple[Tensor, Tensor] | None, mask: Tensor | None, causal: bool, past: State = ()
     ) -> tuple[Tensor, State]:
         """``(B, T, width) -> (B, T, width)``, and the keys and values ``(B, heads, S + T, d)`` so far."""
-        found = self.look(self.before(x)).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
-        q, k, v = found.unbind()
-        if angles is not None:
-            q, k = rotated(q, *angles), rotated(k, *angles)
+        v, one, other = self.look(self.before(x)).chunk(3, -1)
+        shape, v = (*v.shape[:2], 2, self.heads, -1), v.unflatten(-1, (self.heads, -1)).transpose(1, 2)
+        if angles is None:
+            q, k = (each.unflatten(-1, (self.heads, -1)).transpose(1, 2) for each in (one, other))
+        else:  # the first halves of all queries and keys, and the second: long lines of numbers are quick to turn
+            one, other = turned(one, other, *angles)
+            halves = [half.view(shape).permute(2, 0, 3, 1, 4) for half in (one, other)]
+            q, k = torch.cat(halves, -1).unbind()
         if past:
             k, v = torch.cat([past[0], k], 2), torch.cat([past[1], v], 2)
         heard = attention(q, k, v, mask, causal)
@@ -170,10 +172,9 @@ def attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, causal: bool
     return (scores if mask is None else torch.where(mask, scores, -math.inf)).softmax(-1) @ v
 
 
-def rotated(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """Vectors ``(B, heads, T, d)`` turned, number i of the first half with number i of the second as a pair."""
-    a, b = x.chunk(2, -1)
-    return torch.cat([a * cos - b * sin, b * cos + a * sin], -1)
+def turned(a: Tensor, b: Tensor, cos: Tensor, sin: Tensor) -> tuple[Tensor, Tensor]:
+    """Points with coordinates a and b ``(B, T, n)``, turned by angles ``(T, n)``."""
+    return torch.addcmul(a * cos, b, sin, value=-1), torch.addcmul(b * cos, a, sin)
 
 
 class StackModule(nn.Module):
@@ -230,10 +231,12 @@ class StackModule(nn.Module):
         return self.places[start:end]
 
     def _angles(self, start: int, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Cosines and sines ``(T, width)`` for the pairs of all queries, then of all keys."""
         pairs = x.shape[-1] // self.heads // 2
         speeds = BASE ** (-torch.arange(pairs, device=x.device) / pairs)
-        turned = torch.arange(start, start + x.shape[1], device=x.device).unsqueeze(1) * speeds
-        return turned.cos().to(x.dtype), turned.sin().to(x.dtype)
+        angles = torch.arange(start, start + x.shape[1], device=x.device).unsqueeze(1) * speeds
+        angles = angles.repeat(1, 2 * self.heads)
+        return angles.cos().to(x.dtype), angles.sin().to(x.dtype)
 
 
 class AttentionEncoderModule(nn.Module):

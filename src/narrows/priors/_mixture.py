@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
@@ -15,8 +16,11 @@ from narrows.errors import InvalidParameter
 from narrows.priors._base import Prior, PriorModule, checked
 from narrows.priors._distributions import MixtureDistribution, of_class
 
+Fitted = tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]  # weights, means, scales
+
 _MOST_ROWS = 20_000
 _JITTER = 1e-4
+_TRIED = (5, 10, 20, 40)  # Gaussians, where nobody says how many
 
 
 class Mixture(Prior):
@@ -25,8 +29,13 @@ class Mixture(Prior):
     p(z) = Σ_k π_k N(z; μ_k, Σ_k); with labels, one such mixture for every class.
 
     Args:
-        components: At most how many Gaussians, for every class; fewer when there are too few codes to fit them.
+        components: How many Gaussians, for every class; fewer when there are too few codes to fit them. None: 5, 10, 20
+            or 40, as long as twice as many are worth their parameters (the Bayesian information criterion).
         covariance: ``"full"``, or ``"diag"`` for codes of many numbers and few rows.
+
+    Reference:
+        From Variational to Deterministic Autoencoders. Partha Ghosh, Mehdi S. M. Sajjadi, Antonio Vergari, Michael
+        Black, Bernhard Schölkopf, 2020. https://arxiv.org/abs/1903.12436
 
     Example:
         ```python
@@ -36,14 +45,15 @@ class Mixture(Prior):
         ```
     """
 
-    components: Annotated[int, Interval(1)] = 10
+    components: Annotated[int, Interval(1)] | None = None
     covariance: Literal["full", "diag"] = "full"
 
     fitted_afterwards: ClassVar[bool] = True
 
     def build(self, size: int, inputs: tuple[int, ...] = (), classes: int = 0) -> MixtureModule:
         """The module that holds the mixture; `MixtureModule.fit_codes` fits it."""
-        return MixtureModule(int(self.components), size, self.covariance, classes)
+        tried = _TRIED if self.components is None else (int(self.components),)
+        return MixtureModule(tried, size, self.covariance, classes)
 
 
 class MixtureModule(PriorModule):
@@ -60,8 +70,9 @@ class MixtureModule(PriorModule):
     means: Tensor
     scales: Tensor
 
-    def __init__(self, components: int, size: int, covariance: Literal["full", "diag"], classes: int = 0) -> None:
+    def __init__(self, tried: Sequence[int], size: int, covariance: Literal["full", "diag"], classes: int = 0) -> None:
         super().__init__()
+        self.tried, components = tuple(tried), max(tried)
         self.covariance, self.classes, self.conditional = covariance, max(classes, 1), classes > 0
         components *= self.classes
         unit = torch.eye(size) if covariance == "full" else torch.ones(size)
@@ -115,9 +126,9 @@ class MixtureModule(PriorModule):
                 self._fit_class(c, codes[known == c], float((known == c).sum() / (known >= 0).sum()), seed)
 
     def _fit_class(self, number: int, codes: NDArray[np.float64], share: float, seed: int) -> None:
-        first, components = number * (len(self.means) // self.classes), len(self.means) // self.classes
+        first = number * (len(self.means) // self.classes)
         centre, spread = codes.mean(0), _spread(codes)
-        weights, means, scales = _fit((codes - centre) / spread, components, self.covariance, seed)
+        weights, means, scales = _best((codes - centre) / spread, self.tried, self.covariance, seed)
         own = slice(first, first + len(weights))
         self.weights[own] = share * torch.as_tensor(weights)
         self.means[own] = torch.as_tensor(centre + spread * means)
@@ -132,10 +143,21 @@ def _spread(codes: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.maximum(spread, np.maximum(least, 1e-6 * np.maximum(size, 1.0)))
 
 
+def _best(codes: NDArray[np.float64], tried: Sequence[int], covariance: Literal["full", "diag"], seed: int) -> Fitted:
+    """The mixture of the first number of Gaussians that is better than the next one tried, by Schwarz's criterion."""
+    best, score = _fit(codes, tried[0], covariance, seed)
+    for components in tried[1:]:
+        other, found = _fit(codes, components, covariance, seed)
+        if found >= score or len(other[0]) < components:
+            break
+        best, score = other, found
+    return best
+
+
 def _fit(
     codes: NDArray[np.float64], components: int, covariance: Literal["full", "diag"], seed: int
-) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """Weights, means and scales of a mixture of at most ``components`` Gaussians, in the units of ``codes``."""
+) -> tuple[Fitted, float]:
+    """At most ``components`` Gaussians, in the units of ``codes``, and Schwarz's criterion: less is better."""
     from sklearn.mixture import GaussianMixture
 
     least = codes.shape[1] + 1 if covariance == "full" else 2  # rows that a component needs
@@ -148,12 +170,14 @@ def _fit(
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # that it stopped after 100 rounds is no reason to bother anybody
                 mixture.fit(codes)
-            return mixture.weights_, mixture.means_, _factors(mixture.covariances_)
+            found = mixture.weights_, mixture.means_, _factors(mixture.covariances_)
+            return found, float(mixture.bic(codes))
         except (ValueError, np.linalg.LinAlgError):
             continue
     apart = codes - codes.mean(0)
     matrix = apart.T @ apart / len(codes) + _JITTER * np.eye(codes.shape[1])
-    return np.ones(1), codes.mean(0)[None], _factors((matrix if covariance == "full" else np.diag(matrix))[None])
+    one = np.ones(1), codes.mean(0)[None], _factors((matrix if covariance == "full" else np.diag(matrix))[None])
+    return one, np.inf
 
 
 def _factors(covariances: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -51,7 +51,7 @@ def about(run: Any, model: Any) -> dict[str, Any]:
     return {
         "run": run,
         "reasons": list(model.reasons_),
-        "parts": {name: repr(part) for name, part in model.choices_.parts().items()},
+        "shown": {name: repr(part) for name, part in model.choices_.parts().items()},
         "drawings": [{"drawing": d, "source": embedded(d.path)} for d in run.drawings],
         "folder": run.called,
     }
@@ -62,13 +62,16 @@ def render(name: str, **content: Any) -> str:
     import jinja2
     from markupsafe import Markup
 
-    environment = jinja2.Environment(
-        autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
-    )
     room = resources.files("narrows.report")
+    environment = jinja2.Environment(
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+        loader=jinja2.FunctionLoader(lambda name: room.joinpath(name).read_text("utf-8")),
+    )
     style = Markup(room.joinpath("style.css").read_text("utf-8"))
-    template = environment.from_string(room.joinpath(name).read_text("utf-8"))
-    return template.render(style=style, version=__version__, **content)
+    return environment.get_template(name).render(style=style, version=__version__, **content)
 
 
 def embedded(path: Path) -> str:

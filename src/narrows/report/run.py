@@ -230,46 +230,33 @@ def _draw(run: Run, model: Any, train: Any, test: Any, labels: Any, test_labels:
     images = len(model.format_.layout.shape) == 3
     series = model.format_.layout.series
 
-    def add(name: str, heading: str, caption: str, draw: Callable[[], Figure]) -> None:
-        add_drawing(run, name, heading, caption, draw)
-
     some_seen = take(seen, some(2000, count(seen)))
-    if run.narrows:
-        add(
-            "reconstructions",
-            "Originals and reconstructions",
-            f"{rows.capitalize()} rows before and after they were narrowed to {_numbers(model.module_.code_size)}.",
-            lambda: _pairs(model, some_seen),
-        )
-    if len(model.history_):
-        add(
-            "loss",
-            "Loss",
-            "How well training went, epoch by epoch; the dashed line is the epoch whose weights were kept.",
-            lambda: plots.loss_curve(model.history_),
-        )
-    if run.narrows:
-        add(
-            "codes",
-            "Code map",
-            f"Every point is {'a series or a window of one' if series else 'a row'}, placed by its code. Rows that "
-            "the model takes for alike lie close together.",
-            lambda: _map(model, train, test, labels, test_labels, label_name),
-        )
-    if hasattr(model, "forecast"):
-        add(
-            "forecast",
-            "Forecast",
-            "How the first series goes on, with the range of nine in ten draws, beside what simple methods say.",
-            lambda: _forecast(model),
-        )
-    add(
-        "samples",
-        "Samples",
-        f"{'Images' if images else 'Series' if series else 'Rows'} that were never there, as the model makes them"
-        f"{'' if images else ', below real ones' if series else ', beside the real ones, column by column'}.",
-        lambda: _samples(model, some_seen, images),
-    )
+    captions = _captions(model, rows, images, series)
+    wanted: dict[str, tuple[bool, str, Callable[[], Figure]]] = {
+        "reconstructions": (run.narrows, "Originals and reconstructions", lambda: _pairs(model, some_seen)),
+        "loss": (len(model.history_) > 0, "Loss", lambda: plots.loss_curve(model.history_)),
+        "codes": (run.narrows, "Code map", lambda: _map(model, train, test, labels, test_labels, label_name)),
+        "forecast": (hasattr(model, "forecast"), "Forecast", lambda: _forecast(model)),
+        "samples": (True, "Samples", lambda: _samples(model, some_seen, images)),
+    }
+    for name, (fits, heading, draw) in wanted.items():
+        if fits:
+            add_drawing(run, name, heading, captions[name], draw)
+
+
+def _captions(model: Any, rows: str, images: bool, series: bool) -> dict[str, str]:
+    """What is said below every figure."""
+    size = _numbers(getattr(model.module_, "code_size", 0))
+    return {
+        "reconstructions": f"{rows.capitalize()} rows before and after they were narrowed to {size}.",
+        "loss": "How well training went, epoch by epoch; the dashed line is the epoch whose weights were kept.",
+        "codes": f"Every point is {'a series or a window of one' if series else 'a row'}, placed by its code. Rows "
+        "that the model takes for alike lie close together.",
+        "forecast": "How the first series goes on, with the range of nine in ten draws, beside what simple methods "
+        "say.",
+        "samples": f"{'Images' if images else 'Series' if series else 'Rows'} that were never there, as the model "
+        f"makes them{'' if images else ', below real ones' if series else ', beside the real ones, column by column'}.",
+    }
 
 
 def add_drawing(run: Any, name: str, heading: str, caption: str, draw: Callable[[], Figure]) -> None:

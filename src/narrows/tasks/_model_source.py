@@ -64,6 +64,14 @@ class ModelSource(Source):
         plain = values[:, :-1] if self.labelled else values
         return plain.reshape(n, *self.module.layout.shape), values[:, -1].long() if self.labelled else None
 
+    def made(self, n: int, seed: int) -> Any:
+        """New rows, without conditions, in the container that was fitted."""
+        if len(self.module.layout.shape) != 1:
+            return self.format.from_values(self.rows(n, seed)[0])
+        with seeded(seed):
+            values = self.draw(n)[1]
+        return self.close(self.table(values, seed))
+
     def restricted(self, allowed: Any) -> ModelSource:
         """This source with some of the classes only, ``(k,)`` booleans."""
         return replace(self, shares=tuple(s * float(a) for s, a in zip(self.shares, allowed, strict=True)))
@@ -110,7 +118,7 @@ class ModelSource(Source):
         if len(self.module.layout.shape) == 1:
             cells = plain.double().numpy()
             blank = np.isnan(cells)
-            arrays = [c.decode(cells[:, j], blank[:, j]) for j, c in enumerate(self.format.columns)]
+            arrays = [c.decode(cells[:, j], blank[:, j], drawn=True) for j, c in enumerate(self.format.columns)]
         else:
             flat = pa.array(plain.float().numpy().reshape(-1))
             arrays = [pa.FixedSizeListArray.from_arrays(flat, self.module.layout.size)]

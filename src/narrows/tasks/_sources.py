@@ -313,7 +313,7 @@ class PlainSource(Source):
         """Arrow columns of scaled values."""
         cells = values.double().numpy()
         blank = np.isnan(cells)
-        return [c.decode(cells[:, j], blank[:, j]) for j, c in enumerate(self.format.columns)]
+        return [c.decode(cells[:, j], blank[:, j], drawn=True) for j, c in enumerate(self.format.columns)]
 
     def arrow(self, arrays: list[Any]) -> Any:
         """The Arrow table of Arrow columns."""

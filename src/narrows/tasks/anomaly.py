@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from narrows._types import Layout, Rows
+from narrows.errors import InvalidData
 from narrows.models import AutoencoderModule
 from narrows.networks import Network
 from narrows.tasks._denoise import Denoising
@@ -24,6 +25,7 @@ from narrows.training import Training
 from narrows.training.seeds import hash_seed
 
 FOLDS = 4
+FEWEST = 2 * FOLDS  # rows: those of a fold are judged by those of the others
 MOST = 50_000  # rows that are learnt from and calibrated on; beyond, chance decides which
 
 
@@ -148,6 +150,18 @@ def discoveries(p: Tensor, rate: float) -> Tensor:
     return p <= (ordered[below[-1]] if len(below) else -1.0)
 
 
+def check_enough(rows: int) -> None:
+    """Raise unless so many rows can be judged by each other.
+
+    Raises:
+        InvalidData: If they are too few.
+    """
+    if rows < FEWEST:
+        raise InvalidData(
+            f"n_samples={rows}: so few rows do not say what is usual; give {FEWEST} or more, better hundreds"
+        )
+
+
 # --- learning --------------------------------------------------------------------------------------------------
 
 
@@ -166,7 +180,7 @@ def learn_detector(
     Args:
         rows: n rows, at least 2.
         layout: What a row looks like.
-        members: How many denoisers.
+        members: How many denoisers, or a few more: equally many for every fold.
         trim: Share of the rows that is set aside first, as suspicious; 0 when all are known to be normal.
         network: Makes the denoisers' networks.
         training: Settings of the loop.
@@ -184,6 +198,7 @@ def learn_detector(
     space = Space.fit(kept, layout)
     twins = Twins.fit(rows, learnt, min(FOLDS, members))
     x = space(kept).replace(group=twins.find(kept).fold)
+    members = -(-members // twins.folds) * twins.folds  # equally many for every fold
     denoising = Denoising.fit(
         space, x, members=members, folds=twins.folds, network=network, training=training, seed=seed
     )

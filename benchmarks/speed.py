@@ -5,7 +5,9 @@
 ``DIR`` holds ``mnist/*.gz`` and ``tables/banknote_authentication.csv``. ``PYTHON`` are the interpreters of the peers'
 environments (benchmarks/peers-speed.txt). Every contender has a process of its own with one thread; they take turns,
 one trial each, so that a busy machine is as bad for all. Same network, same batch, same data, Adam at 0.001. Prints
-Markdown tables; what was measured is kept in RESULTS.md.
+Markdown tables; what was measured is kept in RESULTS.md. Memory is comparable only where the same is installed for all
+(scikit-learn imports pandas, 63 MiB, where it finds it): ``--own PYTHON`` runs narrows in an environment of its own,
+which may be that of the peers with narrows' requirements added.
 """
 
 from __future__ import annotations
@@ -170,7 +172,7 @@ def measure(name: str, options: argparse.Namespace) -> dict[str, list[dict[str, 
     case = CASES[name]
     train, validation = data(name, Path(options.data))
     own, jax = ("narrows", "narrows, own schedule"), ("Keras, JAX", "JAX, scan")
-    python = dict.fromkeys(own, sys.executable) | dict.fromkeys(jax, options.jax)
+    python = dict.fromkeys(own, options.own) | dict.fromkeys(jax, options.jax)
     peers = [n for n in case["peers"] if options.only is None or n in options.only.split(";")]
     names = [*own, *peers]
     results: dict[str, list[dict[str, Any]] | str] = {}
@@ -218,6 +220,7 @@ def main() -> None:
     parser.add_argument("--data", required=True)
     parser.add_argument("--torch", required=True, help="interpreter of the environment of PyTorch's peers")
     parser.add_argument("--jax", required=True, help="interpreter of the environment of Keras and JAX")
+    parser.add_argument("--own", default=sys.executable, help="interpreter for narrows")
     parser.add_argument("--cases", default=",".join(CASES))
     parser.add_argument("--trials", type=int, default=5)
     parser.add_argument("--clock", choices=("cpu", "wall"), default="wall")

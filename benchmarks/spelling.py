@@ -27,6 +27,7 @@ import numpy as np
 from narrows import Corrector
 
 RATE = 0.1
+RARE = 60  # times that a word occurs at most to be hidden
 Noisy = tuple[list[str], list[str]]  # a sentence as it was, and as it was written, word by word
 Mend = Callable[[str], str]
 
@@ -84,9 +85,17 @@ def norvig(train: list[str]) -> Mend:
     return lambda text: " ".join(map(mend, text.split()))
 
 
-def measure(noisy: list[Noisy], mend: Mend) -> tuple[int, int, int, int]:
-    """Wrong words, repaired ones, right words, spoilt ones."""
-    wrong = repaired = right = spoilt = 0
+def hide(train: list[str], share: float) -> tuple[list[str], set[str]]:
+    """Sentences in which some of the rarer words of four letters and more are not known, and these words."""
+    counts = Counter(w for s in train for w in s.split())
+    rare = sorted(w for w, n in counts.items() if n <= RARE and w.isalpha() and len(w) > 3)
+    gone = set(np.random.default_rng(7).choice(rare, round(share * len(rare)), replace=False).tolist())
+    return [" ".join("<unk>" if w in gone else w for w in s.split()) for s in train], gone
+
+
+def measure(noisy: list[Noisy], mend: Mend, gone: set[str]) -> tuple[int, int, int, int, int, int]:
+    """Wrong words, repaired ones, right words, spoilt ones; of the right ones the hidden, and how many were spoilt."""
+    wrong = repaired = right = spoilt = hidden = lost = 0
     for words, written in noisy:
         came = aligned(mend(" ".join(written)).split(), written)
         for meant, seen, made in zip(words, written, came, strict=True):
@@ -94,7 +103,8 @@ def measure(noisy: list[Noisy], mend: Mend) -> tuple[int, int, int, int]:
                 wrong, repaired = wrong + 1, repaired + (made == meant)
             else:
                 right, spoilt = right + 1, spoilt + (made != meant)
-    return wrong, repaired, right, spoilt
+                hidden, lost = hidden + (meant in gone), lost + (meant in gone and made != meant)
+    return wrong, repaired, right, spoilt, hidden, lost
 
 
 def aligned(made: list[str], written: list[str]) -> list[str]:
@@ -118,9 +128,13 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--set", action="append", default=[], metavar="NAME=NUMBER", help="a parameter of Corrector")
     parser.add_argument("--only", default="norvig,default,learnt")
+    parser.add_argument(
+        "--hide", type=float, default=0.0, help="share of rarer words that are not in the training text"
+    )
     parser.add_argument("--words", default="all", choices=("all", "other"), help="other: words that were not taught")
     args = parser.parse_args()
     train = sentences(args.data / "ptb" / "ptb.train.txt.gz")
+    train, gone = hide(train, args.hide)
     held = sentences(args.data / "ptb" / f"ptb.{args.on}.txt")
     pairs = misspellings(args.data / "spelling")
     params = {k: float(v) if "." in v else int(v) for k, v in (item.split("=") for item in args.set)}
@@ -141,20 +155,22 @@ def main() -> None:
     if listed:
         wrong: dict[str, list[str]] = {}
         for written, meant in listed:
-            wrong.setdefault(meant, []).append(written)
+            if meant not in gone:
+                wrong.setdefault(meant, []).append(written)
         for who, mend in contenders.items():
             rows, begun = [], time.perf_counter()
             for seed in range(args.seeds):
                 rng = np.random.default_rng(seed)
                 chosen = rng.choice(len(held), min(args.sentences, len(held)), replace=False)
-                rows.append(measure([spoil(held[i], wrong, rng) for i in chosen], mend))
+                rows.append(measure([spoil(held[i], wrong, rng) for i in chosen], mend, gone))
             took = (time.perf_counter() - begun) / args.seeds / args.sentences
             counts = np.array(rows, float)
             repaired, spoilt = counts[:, 1] / counts[:, 0], counts[:, 3] / counts[:, 2]
+            lost = counts[:, 5].sum() / max(counts[:, 4].sum(), 1)
             print(
                 f"{name}: {who}: repaired {repaired.mean():.1%} ± {repaired.std():.1%} of {counts[:, 0].mean():.0f}, "
                 f"spoilt {spoilt.mean():.2%} ± {spoilt.std():.2%} of {counts[:, 2].mean():.0f}; {1000 * took:.0f} ms a "
-                "sentence",
+                "sentence" + f"; of {counts[:, 4].mean():.0f} hidden right words {lost:.1%} changed" * (args.hide > 0),
                 flush=True,
             )
 

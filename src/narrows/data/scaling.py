@@ -178,7 +178,8 @@ def _kurtosis(values: Floats) -> float:
     spread = float(values.std())
     if not spread > 0:
         return 0.0
-    return float((((values - values.mean()) / spread) ** 4).mean()) - 3.0
+    squares = np.square((values - values.mean()) / spread)
+    return float(np.square(squares).mean()) - 3.0  # numpy's fourth power takes ten times as long
 
 
 def _positive(*scales: float) -> float:

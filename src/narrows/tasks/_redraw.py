@@ -21,7 +21,7 @@ from narrows.training.seeds import hash_seed, seeded
 WIDTH = 256
 HIDDEN = 0.3  # share of a row's cells that is hidden in training, at most
 ROWS = 1_500_000  # that training looks at, unless told otherwise
-FEWEST, MOST = 4, 60  # epochs; more of them learn small tables by heart
+FEWEST, MOST = 4, 200  # epochs
 BATCH = 512
 FASTER = 2.0  # learning rate in units of the settings': batches are larger
 CHUNK = 2048
@@ -84,7 +84,7 @@ class RedrawStep(nn.Module):
 
 def default_network() -> Network:
     """What learns the conditionals when nothing else is asked for."""
-    return Dense(widths=(WIDTH, WIDTH), dropout=0.3)
+    return Dense(widths=(WIDTH,), dropout=0.1)
 
 
 def plan(training: Training, rows: int) -> Training:

@@ -55,5 +55,5 @@ def indexed(
     gather: Gather, order: Tensor, batch: int, first: int, own: Callable[[Tensor], Tensor]
 ) -> Iterator[dict[str, Tensor]]:
     """The batches of rows in memory, in an order, from the batch ``first`` on; of each what ``own`` leaves."""
-    for part in torch.split(order, batch)[first:]:
-        yield gather(own(part))
+    for start in range(first * batch, len(order), batch):
+        yield gather(own(order[start : start + batch]))

@@ -62,6 +62,7 @@ def test_taking_rows_takes_every_field() -> None:
         target=torch.arange(4),
         group=torch.tensor([0, 0, 1, 1]),
         weight=torch.tensor([1.0, 2.0, 3.0, 4.0]),
+        place=torch.arange(8).reshape(4, 2),
     )
     assert set(rows.tensors()) == {f.name for f in dataclasses.fields(Rows)}
     some = rows.take(torch.tensor([3, 1]))

@@ -15,7 +15,7 @@ import narrows
 from narrows import Autoencoder, Ensemble, Training, VariationalAutoencoder, networks, penalties
 from narrows._types import Layout, Rows
 from narrows.errors import InvalidParameter, SavedModelError
-from narrows.estimators._base import _split
+from narrows.estimators._split import split_rows
 from narrows.estimators._together import Draft, Group, Material, train_together
 from narrows.models import Filling
 
@@ -37,7 +37,7 @@ def curved(n: int = 160, seed: int = 0) -> np.ndarray:
 
 def material(model, X, seed: int = 0) -> Material:
     format_, rows = model._open(X)
-    return Material(format_, *_split(rows, model._training(), seed), seed)
+    return Material(format_, *split_rows(rows, model._training(), seed), seed)
 
 
 def alone(model, given: Material):

@@ -11,7 +11,7 @@ import torch
 from narrows import Autoencoder, Training, VariationalAutoencoder, corruptions, likelihoods, networks
 from narrows._types import Rows
 from narrows.errors import InvalidParameter
-from narrows.estimators._base import _split
+from narrows.estimators._split import split_rows
 from narrows.training.checkpoint import Checkpoints
 
 
@@ -94,7 +94,7 @@ def test_two_rows_are_left_to_train_on():
 def test_every_row_is_trained_on_or_held_out_once(share):
     values = torch.arange(100.0).reshape(100, 1).repeat(1, 3)
     given = values.clone()
-    train, held = _split(Rows(given, observed=given > 50), Training(validation=share), seed=3)
+    train, held = split_rows(Rows(given, observed=given > 50), Training(validation=share), seed=3)
     parts = [train] if held is None else [train, held]
     assert sorted(len(part) for part in parts) == sorted({0.0: [100], 0.1: [90, 10], 0.6: [40, 60]}[share])
     assert torch.equal(torch.cat([part.values for part in parts])[:, 0].sort().values, values[:, 0])

@@ -179,7 +179,9 @@ def _regular(cells: dict[Any, Any], time: Any, rows: int) -> str | None:
     for who in (None, *ids, *(texts if len(texts) == 1 else [])):
         groups = [np.arange(rows)]
         if who is not None:
-            codes = cells[who].dictionary_encode().indices.to_numpy() if hasattr(cells[who], "type") else cells[who]
+            codes = cells[who]
+            if hasattr(codes, "type"):  # blanks are one more series
+                codes = codes.dictionary_encode().indices.fill_null(-1).to_numpy(zero_copy_only=False)
             order = np.argsort(codes, kind="stable")
             first = np.unique(codes[order], return_index=True)[1]
             if rows < FEWEST * len(first):

@@ -52,8 +52,8 @@ class Synthesizer(TaskEstimator):
         model: An unfitted `VariationalAutoencoder` to train instead of the default. Its likelihood and format, where
             left at None, and its prior, where it is None, are chosen to suit.
         training: Settings of the loop, for the default model and for the network of the sweeps. Epochs left at None are
-            as many as make half a million rows (of the sweeps three times that), at least four and no more than other
-            models have.
+            as many as make half a million rows, at least four and no more than other models have; of the sweeps as many
+            as make three times that, from 4 to 60, over all rows: nothing is held out.
         sweeps: How often every cell of a drawn row is drawn again, given the others; 0 for the autoencoder alone,
             which halves the time of fitting.
         steps: How often a drawn row is encoded and drawn again; more steps forget the prior's faults.

@@ -35,12 +35,12 @@ class _Order:
 
 
 class Ngrams:
-    """A model of n-grams, trigrams by default, with modified Kneser-Ney smoothing, every order interpolated with the shorter ones.
+    """A model of n-grams with modified Kneser-Ney smoothing, every order interpolated with the shorter ones.
 
-    p(c | a b) = (n(a b c) − D)₊ / n(a b) + γ(a b) p(c | b), where p(c | b) is made likewise of the number of
-    *different* words that (b c) was seen behind, and the shortest order of an even share for every token. The discount
-    D depends on whether n is 1, 2 or more, and γ is what the discounts left over. What was seen once tells how likely
-    the unseen is: the share of `UNKNOWN` is at least that of the tokens seen once (Good and Turing's estimate).
+    Of trigrams, p(c | a b) = (n(a b c) − D)₊ / n(a b) + γ(a b) p(c | b), where p(c | b) is made likewise of the number
+    of *different* words that (b c) was seen behind, and the shortest order of an even share for every token. The
+    discount D depends on whether n is 1, 2 or more, and γ is what the discounts left over. What was seen once tells how
+    likely the unseen is: the share of `UNKNOWN` is at least that of the tokens seen once (Good and Turing's estimate).
 
     Args:
         size: How many tokens there are, the special ones included.

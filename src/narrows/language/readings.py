@@ -112,7 +112,7 @@ class Readings:
 
 
 def spelling_of(words: Sequence[str], letters: str) -> Ngrams:
-    """A model of how words are spelt, each counting once: long enough that known stems with other endings are likely."""
+    """A model of how words are spelt, each counting once; known stems with other endings are likely to it."""
     index = {letter: i + SPECIAL for i, letter in enumerate(letters)}
     return Ngrams.learn(([index.get(c, UNKNOWN) for c in w] for w in words), len(letters) + SPECIAL, TOGETHER)
 

@@ -143,6 +143,8 @@ def between(lines: np.ndarray, rng: np.random.Generator) -> dict[str, float]:
 
 def model_of(kind: str, seed: int, changed: dict[str, Any]) -> VariationalAutoencoder:
     network = None
+    if kind == "bars":
+        network = networks.Hierarchical(segment=BAR, conductor=networks.Dense(), player=networks.Dense())
     if kind == "hierarchical":
         conductor = networks.Recurrent(cell="gru", hidden=int(changed.get("hidden", 128)))
         network = networks.Hierarchical(segment=BAR, conductor=conductor)
@@ -196,11 +198,21 @@ def run(data: Path, kind: str, seed: int, changed: dict[str, Any]) -> dict[str, 
     result["given back, commonest"] = given_back(held, np.broadcast_to(common, held.shape))
     result["given back, most similar"] = given_back(held[:300], nearest(learnt, held[:300]))
     result["made up"] = made_up(made, held, known, format_.low)
+    result["made up, likeliest tokens"] = made_up(likeliest(model, len(held), seed), held, known, format_.low)
     result["made up, training again"] = made_up(again, held, known, format_.low)
     result["made up, Markov"] = made_up(markov(learnt, len(held), rng), held, known, format_.low)
     result["held out, of themselves"] = made_up(held, held, known, format_.low)
     result["between"] = between(lines, rng)
     return result
+
+
+@torch.no_grad()
+def likeliest(model: VariationalAutoencoder, count: int, seed: int) -> np.ndarray:
+    """Melodies of which every token is the likeliest, rather than drawn from p(x|z)."""
+    torch.manual_seed(seed)
+    rows = model.module_.decode(model.module_.prior(None).sample(count)).mean[..., 0].long().numpy()
+    rows[rows[:, 0] == HOLD, 0] = REST
+    return rows
 
 
 def tunes_of(format_: Any, rows: np.ndarray) -> list[Any]:

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from narrows._arrow import pa
+from narrows._arrow import pa, pc
 from narrows.data.corpus import read_pieces
 from narrows.data.encodings import marked
 from narrows.data.frames import notes_of, with_notes
@@ -256,6 +256,7 @@ def _read_bytes(paths: Sequence[str], limit: int | None) -> Any:
             table = _check_ragged(paths, options + encoding, limit, table)
     except duckdb.Error as error:
         raise _unreadable(paths, error) from error
+    check_zeros(paths, table)
     table, more = tidy(table, decimal_comma=_semicolons(paths[0], encoding))
     notes += more
     if any(table[c].null_count for c in table.column_names):
@@ -330,6 +331,20 @@ def _binary(path: str) -> bool:
         return b"\0" in file.read(4096) and not path.endswith(".gz")
 
 
+def check_zeros(paths: Sequence[str], table: Any) -> None:
+    """Raise where cells of text files hold zero bytes: what a crash leaves in a file turns numbers into text."""
+    texts = (c for c in table.columns if pa.types.is_string(c.type) or pa.types.is_large_string(c.type))
+    if not any(pc.any(pc.match_substring(c, "\0")).as_py() for c in texts):
+        return
+    damaged = next((p for p in paths if _zeros(p)), "the table")
+    raise UnreadableFile(f"{damaged} is damaged: it holds zero bytes, which no text does. Restore it, or leave it out")
+
+
+def _zeros(path: str) -> bool:
+    with gzip.open(path) if path.endswith(".gz") else Path(path).open("rb") as file:
+        return any(b"\0" in block for block in iter(lambda: file.read(2**20), b""))
+
+
 def _read_parquet(paths: Sequence[str], limit: int | None) -> Any:
     import duckdb
 
@@ -349,7 +364,9 @@ def _read_json(paths: Sequence[str], limit: int | None) -> Any:
 
 
 def _unreadable(paths: Sequence[str], error: Exception) -> UnreadableFile:
-    shown = paths[0] if len(paths) == 1 else f"one of {len(paths)} files ({paths[0]}, …)"
+    # DuckDB compares files with the first and names the one at fault last
+    named = max(paths, key=str(error).rfind)
+    shown = named if len(paths) == 1 or named in str(error) else f"one of {len(paths)} files ({paths[0]}, …)"
     return UnreadableFile(
         f"{shown} cannot be read: {first_line(error)}. Check that it opens elsewhere and is what its extension says"
     )

@@ -112,6 +112,7 @@ class Loop:
 
         Raises:
             TrainingFailed: If training diverges again and again, or a checkpoint cannot be used.
+            WorkerDied: If another of several processes died.
         """
         training = self.training
         self.batch, self.steps, epochs = training.plan(len(rows))
@@ -130,7 +131,7 @@ class Loop:
             checkpoints = Checkpoints(training.checkpoint, fingerprint(self.words, rows))
         # one process alone keeps checkpoints, and no other run may keep its own in the same folder
         held = checkpoints if checkpoints and self.ranks.rank == 0 else nullcontext()
-        with held, seeded(self.seed), same_threads(self._threads(rows)):
+        with held, seeded(self.seed), same_threads(self._threads(rows)), self.ranks.connected():
             self.module.to(self.device)
             self.rows = rows.to(self.device) if isinstance(rows, Rows) else rows
             self.gather = Gather(self.rows) if isinstance(self.rows, Rows) else None

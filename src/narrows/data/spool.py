@@ -13,6 +13,7 @@ from typing import Any
 from narrows._arrow import pa
 from narrows.data import readers
 from narrows.data.budget import CELL, in_words, needed, plain_size, size_in_bytes
+from narrows.data.encodings import binary, check_zeros
 from narrows.data.paths import CSV, JSON, PARQUET, expand, first_line, kind_of, suffix_of
 from narrows.data.sources import open_source
 from narrows.data.stream import Group, PictureStream, Stream, TableStream, check_columns
@@ -222,7 +223,7 @@ def _queries(paths: Sequence[str], kind: str, sql: str | None) -> Iterator[_Quer
     plain = ", auto_type_candidates=['BOOLEAN', 'BIGINT', 'DOUBLE', 'VARCHAR']"
     wrong, readable = None, False
     for encoding in ("", ", encoding='latin-1'"):
-        if encoding and readers._binary(paths[0]):
+        if encoding and binary(paths[0]):
             break
         for sample, types in ((_SNIFFED, ""), (-1, ""), (-1, plain)):
             options = f"{basic}, sample_size={sample}{encoding}{types}"
@@ -276,7 +277,7 @@ def _write(
             for table in _blocks(reader, memory // OWN):
                 if infinite_dates(table):
                     raise _Reread
-                readers.check_zeros(paths if text else (), table)
+                check_zeros(paths if text else (), table)
                 for word in words:
                     column = trimmed(table[word.name].combine_chunks())
                     word.add(column)

@@ -35,6 +35,10 @@ class TrainingFailed(NarrowsError, RuntimeError):
     """Training could not go on: it diverged again and again, or the checkpoint belongs to another run."""
 
 
+class WorkerDied(NarrowsError, RuntimeError):
+    """A process that a part of the work was given to was killed, or ran out of memory."""
+
+
 class MissingExtra(NarrowsError, ImportError):
     """An optional dependency is not installed; the message names the extra to install."""
 

@@ -10,10 +10,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from narrows.cli import _engine
-from narrows.data import load, read_table, write_images
-from narrows.errors import InvalidData
+from narrows.cli._stream import write_parts
+from narrows.data import load, open_stream, read_table, write_images
+from narrows.errors import InvalidData, WorkerDied
 
-from .conftest import refused, well
+from .conftest import names_in, refused, well
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +30,7 @@ def files(place):
     return folder
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def cluster():
     ray = pytest.importorskip("ray")
     pytest.importorskip("ray.data")
@@ -65,6 +66,38 @@ def test_ray_gives_what_this_process_gives(place, files, cluster):
     assert not (place / "never.parquet").exists()
 
 
+def killing(marker, often):
+    """Work that kills its own process at row 200, once or as often as it comes there."""
+
+    def work(model, piece):
+        import os
+        import signal
+
+        if 200 in piece["row"].to_pylist() and (often or not marker.exists()):
+            marker.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        return piece
+
+    return work
+
+
+@pytest.mark.slow
+def test_an_actor_that_is_killed_is_begun_again_but_not_for_ever(place, files, cluster, tmp_path, monkeypatch):
+    monkeypatch.setattr(_engine, "RESTARTS", 1)
+    folder, stream = str(place / "ray-run"), open_stream(files / "[02].parquet", memory="1MiB")
+    for often in (False, True):
+        work = killing(tmp_path / "marker", often)
+        found = _engine.parts(folder, None, stream, work, "ray")
+        if often:
+            with pytest.raises(WorkerDied, match="has died 2 times"):
+                write_parts(found, tmp_path / "rows.parquet")
+        else:
+            assert write_parts(found, tmp_path / "rows.parquet") == 180
+        # the first file is whole, and the second leaves it as it was
+        assert read_table(tmp_path / "rows.parquet")["row"].to_pylist() == [*range(90), *range(180, 270)]
+    assert names_in(tmp_path) == ["marker", "rows.parquet"]
+
+
 def test_errors_of_actors_come_out(monkeypatch):
     error, cause = RuntimeError("task"), InvalidData("row 3")
     error.cause = cause
@@ -74,6 +107,8 @@ def test_errors_of_actors_come_out(monkeypatch):
     assert _engine._own(cause) is cause
     other = RuntimeError("lost")
     assert _engine._own(other) is other
+    assert isinstance(_engine._own(other, (RuntimeError,)), WorkerDied)
+    assert _engine._own(outer, (RuntimeError,)) is cause  # its own words say more than that it died
 
 
 def test_without_ray(place, files, monkeypatch):

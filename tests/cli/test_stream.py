@@ -11,7 +11,7 @@ import pytest
 
 from narrows import AnomalyDetector, Imputer, Training
 from narrows.cli import _stream
-from narrows.data import open_stream, read_table
+from narrows.data import TableStream, open_stream, read_table
 
 from .conftest import names_in, narrows, refused, well
 
@@ -248,6 +248,31 @@ def test_a_damaged_shard_leaves_no_output(place, numbers, streamed_run, tmp_path
     line = stopped("score", streamed_run[0], tmp_path / "*.parquet", *SMALL, "--out", tmp_path / "scores.csv")
     assert "2.parquet, row group 4 (10 rows), cannot be read" in line
     assert names_in(tmp_path) == ["0.parquet", "1.parquet", "2.parquet"]
+
+
+def test_a_shard_that_breaks_while_a_model_learns(numbers, tmp_path, monkeypatch):
+    """It is named, and the run can be gone on with once the shard is whole again."""
+    data, run = tmp_path / "data", tmp_path / "run.partial"
+    data.mkdir()
+    for part in range(3):
+        pq.write_table(read_table(numbers).slice(300 * part, 300), data / f"{part}.parquet", row_group_size=10)
+    words = ("--epochs", 3, "--checkpoint-every", 0, "--out", tmp_path / "run")
+    whole, real = (data / "1.parquet").read_bytes(), TableStream.load
+
+    def load(self, piece):
+        if (run / "checkpoint" / "checkpoint.json").exists():
+            (data / "1.parquet").write_bytes(whole[: len(whole) // 2])
+        return real(self, piece)
+
+    monkeypatch.setattr(TableStream, "load", load)
+    line = stopped("fit", data, *SMALL, *words)
+    assert "1.parquet, row group " in line
+    assert names_in(tmp_path) == ["data", "run.partial"]
+    assert names_in(run) == ["checkpoint", "run.json"]
+    monkeypatch.undo()
+    (data / "1.parquet").write_bytes(whole)
+    well("fit", data, *SMALL, *words, "--resume")
+    assert names_in(tmp_path) == ["data", "run"]
 
 
 def test_what_cannot_be_written_in_parts_is_refused(numbers, streamed_run, tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import gzip
 import itertools
 import shutil
 import threading
@@ -440,6 +441,34 @@ def test_a_cut_file_is_named(folder, tmp_path):
     path.write_bytes((folder / "one.parquet").read_bytes()[:-20])
     with pytest.raises(UnreadableFile, match=r"cut\.parquet cannot be read"):
         open_stream(path, memory=MEMORY)
+
+
+@pytest.mark.parametrize("memory", ["64KiB", None])
+@pytest.mark.parametrize(
+    ("ending", "damage", "word"),
+    [
+        (".csv", lambda raw: raw[:20_000] + b'1,"unfinished\n' + raw[20_000:], "cannot be read"),
+        (".csv", lambda raw: raw[:20_000] + bytes(1000) + raw[21_000:], "(is damaged|cannot be read)"),
+        (".csv.gz", lambda raw: raw[: len(raw) // 2], "cannot be read"),
+    ],
+    ids=["quote", "zeros", "cut"],
+)
+def test_a_damaged_part_of_text_files_is_named(ending, damage, word, memory, tmp_path):
+    raw = ("a,b,c\n" + "".join(f"{0.37 * i:.3f},{-i},up\n" for i in range(3000))).encode()
+    raw = gzip.compress(raw) if ending == ".csv.gz" else raw
+    for number in range(3):
+        (tmp_path / f"{number}{ending}").write_bytes(damage(raw) if number == 1 else raw)
+    with pytest.raises(UnreadableFile, match=rf"^\S*1{ending} {word}"):
+        open_stream(tmp_path, memory=memory) if memory else read_table(tmp_path / f"*{ending}")
+
+
+@pytest.mark.parametrize("read", [read_table, lambda path: open_stream(path, memory="64KiB")])
+def test_zero_bytes_are_no_text(read, tmp_path):
+    """A number among them would make text of its column, and nobody would know why."""
+    path = tmp_path / "rows.csv"
+    path.write_text("a,b\n" + "1.5,up\n" * 1000 + "2.5\0\0,up\n" + "1.5,up\n" * 1000)
+    with pytest.raises(UnreadableFile, match=r"rows\.csv is damaged: it holds zero bytes"):
+        read(path)
 
 
 def test_a_file_that_shrinks_meanwhile_is_told(folder, tmp_path):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -131,6 +132,37 @@ def test_killed_and_resumed(alone, size, strategy, size_after, strategy_after, t
     run(command(script, size_after, tmp_path / "found.npz", tmp_path / "checkpoint", 0, strategy_after))
     same(np.load(tmp_path / "found.npz"), expected)
     assert not (tmp_path / "checkpoint").exists()
+
+
+@pytest.mark.slow
+def test_the_others_end_when_one_is_killed(alone, tmp_path):
+    """Nobody waits for ever: the first process says what happened, and its checkpoint is whole."""
+    script, expected = alone
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    together = {"WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    words = [sys.executable, str(script), str(tmp_path / "found.npz"), str(tmp_path / "checkpoint"), "0.1", "ddp"]
+    first, second = (
+        subprocess.Popen(
+            words,
+            env=environment() | together | {"RANK": str(rank), "LOCAL_RANK": str(rank)},
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for rank in range(2)
+    )
+    deadline = time.monotonic() + 300
+    while not (tmp_path / "checkpoint" / "checkpoint.json").exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    second.kill()
+    second.communicate()
+    _, told = first.communicate(timeout=120)
+    assert first.returncode == 1
+    assert "WorkerDied: one of the 2 processes that train together has died" in told
+    assert {path.suffix for path in (tmp_path / "checkpoint").iterdir()} == {".json", ".safetensors"}
+    run(command(script, 1, tmp_path / "found.npz", tmp_path / "checkpoint", 0, "ddp"))
+    same(np.load(tmp_path / "found.npz"), expected)
 
 
 OTHERS = """

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import logging
 import os
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from narrows.errors import InvalidParameter, MissingExtra, NarrowsError
+from narrows.errors import InvalidParameter, MissingExtra, NarrowsError, WorkerDied
 
 if TYPE_CHECKING:
     from narrows.data import Stream
 
 LOCAL, RAY = "local", "ray"
 Work = Callable[[Any, Any], Any]  # (model, the rows of a piece) -> Arrow table
+RESTARTS = 3  # times that a process of Ray's may die: it would else be begun again for ever
 
 
 def check(engine: str) -> None:
@@ -97,18 +99,23 @@ def _by_ray(folder: str, stream: Stream, work: Work) -> Iterator[Any]:
         sent = replace(stream, folder=None) if isinstance(stream, TableStream) else stream
         resources: Any = ray.cluster_resources
         actors = min(len(wanted), max(1, int(resources().get("CPU", 1))))
-        found = ray.data.from_items(
-            [{"piece": piece} for piece in wanted], override_num_blocks=len(wanted)
-        ).map_batches(
-            _Worker,
-            batch_size=1,
-            fn_constructor_args=(str(Path(folder).resolve()), sent, work),
-            compute=ray.data.ActorPoolStrategy(size=actors),
-            num_cpus=1,
-        )
+        pieces = ray.data.from_items([{"piece": piece} for piece in wanted], override_num_blocks=len(wanted))
+        with warnings.catch_warnings():
+            # Ray means to name its limits otherwise from 2.64 on, and has no other name for these two yet
+            warnings.simplefilter("ignore", DeprecationWarning)
+            found = pieces.map_batches(
+                _Worker,
+                batch_size=1,
+                fn_constructor_args=(str(Path(folder).resolve()), sent, work),
+                compute=ray.data.ActorPoolStrategy(size=actors),
+                num_cpus=1,
+                max_restarts=RESTARTS,
+                max_task_retries=RESTARTS,
+            )
         yield from found.iter_batches(batch_size=None, batch_format="pyarrow")
     except ray.exceptions.RayError as error:
-        raise _own(error) from error
+        died = ray.exceptions.RayActorError, ray.exceptions.WorkerCrashedError, ray.exceptions.OutOfMemoryError
+        raise _own(error, died) from error
     finally:
         if begun:
             ray.shutdown()
@@ -118,18 +125,24 @@ def _begin(ray: Any) -> None:
     """Join the cluster that ``RAY_ADDRESS`` names, or begin one of this machine alone; nothing is told to anybody."""
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-    logging.getLogger("ray.data").setLevel(logging.ERROR)
+    logging.getLogger("ray.data").setLevel(logging.CRITICAL)  # what goes wrong is raised too
     quiet = {"logging_level": "ERROR", "log_to_driver": False}
     alone = {} if os.environ.get("RAY_ADDRESS") else {"include_dashboard": False, "_node_ip_address": "127.0.0.1"}
     ray.init(**quiet, **alone)
 
 
-def _own(error: Exception) -> Exception:
-    """What went wrong in an actor, in narrows' words where they are there."""
-    seen: Any = error
-    while seen is not None:
-        for one in (seen, getattr(seen, "cause", None)):
-            if isinstance(one, NarrowsError):
-                return one
-        seen = seen.__cause__
+def _own(error: Exception, died: tuple[type[Exception], ...] = ()) -> Exception:
+    """What went wrong in an actor, in narrows' words where they are there; or that the actor itself has died."""
+    chain: list[Any] = [error]
+    while chain[-1].__cause__ is not None:
+        chain.append(chain[-1].__cause__)
+    causes = [one for seen in chain for one in (seen, getattr(seen, "cause", None))]
+    for one in causes:
+        if isinstance(one, NarrowsError):
+            return one
+    if any(isinstance(one, died) for one in causes):
+        return WorkerDied(
+            f"a process of Ray's that computes has died {RESTARTS + 1} times (killed, or out of memory): give "
+            "--memory a smaller budget, so that pieces are smaller, or compute here with --engine local"
+        )
     return error

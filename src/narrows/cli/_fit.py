@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from narrows.cli import _elbow, _fit_text, _folders, _labels, _series, _stream, _words
-from narrows.cli._group import Interrupted
+from narrows.cli._group import Interrupted, say
 from narrows.cli._output import Output
 from narrows.errors import InvalidParameter
 
@@ -109,6 +109,8 @@ def fit(request: Request, output: Output) -> None:
         ) from None
     except BaseException:
         place.abandon()
+        if place.checkpoint.exists():
+            say(f"note: the last checkpoint is whole, in {place.checkpoint}: --resume goes on from there")
         raise
 
 

@@ -15,19 +15,21 @@ Mask = NDArray[np.bool_]
 #: The largest whole number of float64 below 2⁶³.
 _WHOLE = float(2**63 - 1024)
 PLACES = 6  # decimal places at most that are taken for a column's own
+LARGEST = 1e9  # numbers below it are rounded to as many places exactly
 
 
 def decimal_places(values: Floats) -> int | None:
     """How many decimal places all of some numbers ``(n,)`` have, at most 6; None where some have more."""
     # 0.1 in single precision is another number than in double precision
     kind = np.float32 if np.array_equal(values, values.astype(np.float32)) else np.float64
-    for places in range(PLACES + 1):
-        for some in (values[:100], values):  # nearly always, a few say so
-            if not np.array_equal(np.round(some, places).astype(kind), some.astype(kind)):
-                break
-        else:
-            return places
-    return None
+
+    def equal(some: Floats, places: int) -> bool:
+        return np.array_equal(np.round(some, places).astype(kind), some.astype(kind))
+
+    few = values[:100]  # nearly always, these say so: what has more than the most places has more than fewer too
+    if np.abs(few).max(initial=0) < LARGEST and not equal(few, PLACES):
+        return None
+    return next((p for p in range(PLACES + 1) if equal(few, p) and equal(values, p)), None)
 
 
 def add_base(x: Floats, base: int) -> NDArray[np.int64]:

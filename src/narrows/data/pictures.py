@@ -220,7 +220,7 @@ def _readable(picture: Picture, index: int, max_pixels: int) -> Iterator[Pillow.
         with contextlib.nullcontext(picture) if isinstance(picture, Pillow.Image) else Pillow.open(picture) as image:
             _check_size(image, picture, index, max_pixels)
             yield image
-    except UnreadableFile:
+    except (UnreadableFile, MemoryError):  # the picture is not to blame for want of memory, nor to be skipped
         raise
     except Exception as error:
         # damaged files make Pillow's readers raise whatever they stumble on: OSError, SyntaxError, struct.error, …

@@ -16,7 +16,7 @@ import numpy as np
 
 from narrows._arrow import pa
 from narrows.data.corpus import read_pieces
-from narrows.data.encodings import marked
+from narrows.data.encodings import binary, check_zeros, marked
 from narrows.data.frames import notes_of, with_notes
 from narrows.data.paths import CSV, JSON, NUMPY, PARQUET, SQLITE, expand, first_line, kind_of, suffix_of
 from narrows.data.stores import read_array, read_numpy, read_sqlite
@@ -241,7 +241,7 @@ def _read_bytes(paths: Sequence[str], limit: int | None) -> Any:
         try:
             table = _select("read_csv", paths, options, limit)
         except duckdb.Error as error:
-            if "unicode" not in str(error).lower() or _binary(paths[0]):
+            if "unicode" not in str(error).lower() or binary(paths[0]):
                 raise
             encoding = ", encoding='latin-1'"
             notes.append("the file is not UTF-8 text: read as Latin-1")
@@ -256,6 +256,7 @@ def _read_bytes(paths: Sequence[str], limit: int | None) -> Any:
             table = _check_ragged(paths, options + encoding, limit, table)
     except duckdb.Error as error:
         raise _unreadable(paths, error) from error
+    check_zeros(paths, table)
     table, more = tidy(table, decimal_comma=_semicolons(paths[0], encoding))
     notes += more
     if any(table[c].null_count for c in table.column_names):
@@ -325,11 +326,6 @@ def _semicolons(path: str, options: str = "") -> bool:
             return False
 
 
-def _binary(path: str) -> bool:
-    with Path(path).open("rb") as file:
-        return b"\0" in file.read(4096) and not path.endswith(".gz")
-
-
 def _read_parquet(paths: Sequence[str], limit: int | None) -> Any:
     import duckdb
 
@@ -349,7 +345,9 @@ def _read_json(paths: Sequence[str], limit: int | None) -> Any:
 
 
 def _unreadable(paths: Sequence[str], error: Exception) -> UnreadableFile:
-    shown = paths[0] if len(paths) == 1 else f"one of {len(paths)} files ({paths[0]}, …)"
+    # DuckDB compares files with the first and names the one at fault last
+    named = max(paths, key=str(error).rfind)
+    shown = named if len(paths) == 1 or named in str(error) else f"one of {len(paths)} files ({paths[0]}, …)"
     return UnreadableFile(
         f"{shown} cannot be read: {first_line(error)}. Check that it opens elsewhere and is what its extension says"
     )

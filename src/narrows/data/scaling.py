@@ -122,24 +122,24 @@ def fit_scaler(values: Floats, scaling: str, heavy: float = HEAVY) -> tuple[Scal
         return _robust(values), None
     if scaling == "quantile":
         return _quantiles(values), None
-    standard = Affine("standard", float(values.mean()), _positive(float(values.std()), high - low))
+    standard = _standard(values)
     if scaling == "standard":
         return standard, None
     return _tails(values, standard, heavy)
 
 
 def _tails(values: Floats, standard: Affine, heavy: float) -> tuple[Scaler, str | None]:
-    if len(values) < ENOUGH or _kurtosis(values) <= heavy:
+    if len(values) < ENOUGH or _kurtosis(values, standard) <= heavy:
         return standard, None
     distinct, counts = np.unique(values, return_counts=True)
     if counts.max() > len(values) / 2:
         rest = values[values != distinct[counts.argmax()]]
-        if len(rest) < ENOUGH or _kurtosis(rest) <= heavy:
+        if len(rest) < ENOUGH or _kurtosis(rest, _standard(rest)) <= heavy:
             return standard, None
     robust = _robust(values)
     farthest = float(np.abs(robust.forward(values)).max())
     if robust.kind == "robust" and farthest <= FARTHEST:
-        return robust, f"heavy tails (farthest value {farthest:.0f} robust deviations out): robust scaling"
+        return robust, "heavy tails: robust scaling"
     return _quantiles(values), "very heavy tails: quantile scaling"
 
 
@@ -174,11 +174,12 @@ def _interpolate(x: Floats, knots: Floats, values: Floats) -> Floats:
     return np.interp(x, knots, values) + beyond
 
 
-def _kurtosis(values: Floats) -> float:
-    spread = float(values.std())
-    if not spread > 0:
-        return 0.0
-    squares = np.square((values - values.mean()) / spread)
+def _standard(values: Floats) -> Affine:
+    return Affine("standard", float(values.mean()), _positive(float(values.std()), float(np.ptp(values))))
+
+
+def _kurtosis(values: Floats, standard: Affine) -> float:
+    squares = np.square(standard.forward(values))
     return float(np.square(squares).mean()) - 3.0  # numpy's fourth power takes ten times as long
 
 

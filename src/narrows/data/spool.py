@@ -13,6 +13,7 @@ from typing import Any
 from narrows._arrow import pa
 from narrows.data import readers
 from narrows.data.budget import CELL, in_words, needed, plain_size, size_in_bytes
+from narrows.data.encodings import binary, check_zeros
 from narrows.data.paths import CSV, JSON, PARQUET, expand, first_line, kind_of, suffix_of
 from narrows.data.sources import open_source
 from narrows.data.stream import Group, PictureStream, Stream, TableStream, check_columns
@@ -170,7 +171,9 @@ def _spooled(paths: Sequence[str], kind: str, name: str, memory: int, sql: str |
     for query in _queries(paths, kind, sql):
         try:
             with disk_full("the temporary copy of the table"):
-                schema, words, blanks = _write(query, target, memory, kind in (CSV, "") or sql is not None, comma)
+                schema, words, blanks = _write(
+                    query, paths, target, memory, kind in (CSV, "") or sql is not None, comma
+                )
             break
         except _Reread:
             continue
@@ -207,7 +210,9 @@ class _Reread(Exception):
 
 
 def _queries(paths: Sequence[str], kind: str, sql: str | None) -> Iterator[_Query]:
-    """Ways to read the files, the next tried when one fails."""
+    """Ways to read the files, the next tried when one fails; an error when there is none."""
+    import duckdb
+
     listed = ", ".join("'" + readers._quoted(glob.escape(p)) + "'" for p in paths)
     if kind in (PARQUET, JSON, ""):
         yield _Query(_over(f"read_{kind}([{listed}])" if kind else "", sql), frozenset(), ())
@@ -216,15 +221,17 @@ def _queries(paths: Sequence[str], kind: str, sql: str | None) -> Iterator[_Quer
     tab = all(suffix_of(Path(p))[0] in (".tsv", ".tab") for p in paths)
     basic = f", nullstr=[{markers}], skip=0" + (", delim='\t'" if tab else "")
     plain = ", auto_type_candidates=['BOOLEAN', 'BIGINT', 'DOUBLE', 'VARCHAR']"
+    wrong, readable = None, False
     for encoding in ("", ", encoding='latin-1'"):
-        if encoding and readers._binary(paths[0]):
-            return
+        if encoding and binary(paths[0]):
+            break
         for sample, types in ((_SNIFFED, ""), (-1, ""), (-1, plain)):
             options = f"{basic}, sample_size={sample}{encoding}{types}"
-            found = _described(listed, options)
-            if found is None:
+            try:
+                header, booleans = _described(listed, options)
+            except duckdb.Error as error:
+                wrong = wrong or error
                 continue
-            header, booleans = found
             kept = ", ".join(f"'{readers._quoted(n)}': 'VARCHAR'" for n in booleans)
             # words such as "yes" are read as booleans, and are not: what they are is decided by all of them
             words = f", header={str(header).lower()}, types={{{kept}}}" if kept else ""
@@ -233,16 +240,14 @@ def _queries(paths: Sequence[str], kind: str, sql: str | None) -> Iterator[_Quer
             notes += [] if header else ["the file has no header: columns are called column0, column1, …"]
             text = _over(f"read_csv([{listed}]{options}{words})", sql)
             yield _Query(text, frozenset(booleans), tuple(notes))
+            readable = True
+    if wrong is not None and not readable:
+        raise readers._unreadable(paths, wrong) from wrong
 
 
-def _described(listed: str, options: str) -> tuple[bool, list[str]] | None:
-    import duckdb
-
+def _described(listed: str, options: str) -> tuple[bool, list[str]]:
     with readers._connect() as con:
-        try:
-            rows = con.sql(f"DESCRIBE SELECT * FROM read_csv([{listed}]{options})").fetchall()
-        except duckdb.Error:
-            return None
+        rows = con.sql(f"DESCRIBE SELECT * FROM read_csv([{listed}]{options})").fetchall()
     header = not all(re.fullmatch(r"column\d+", row[0]) for row in rows)
     return header, [row[0] for row in rows if row[1] == "BOOLEAN"]
 
@@ -254,7 +259,9 @@ def _over(files: str, sql: str | None) -> str:
     return f"WITH data AS (SELECT * FROM {files}) SELECT * FROM ({query})" if files else query
 
 
-def _write(query: _Query, target: Path, memory: int, text: bool, comma: bool) -> tuple[Any, list[Words], bool]:
+def _write(
+    query: _Query, paths: Sequence[str], target: Path, memory: int, text: bool, comma: bool
+) -> tuple[Any, list[Words], bool]:
     """Write what a query gives as row groups; its schema, what its text columns are, and whether cells are blank."""
     import pyarrow.parquet as pq
 
@@ -270,6 +277,7 @@ def _write(query: _Query, target: Path, memory: int, text: bool, comma: bool) ->
             for table in _blocks(reader, memory // OWN):
                 if infinite_dates(table):
                     raise _Reread
+                check_zeros(paths if text else (), table)
                 for word in words:
                     column = trimmed(table[word.name].combine_chunks())
                     word.add(column)

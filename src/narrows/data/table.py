@@ -182,7 +182,8 @@ class TableFormat:
             InvalidData: If columns are missing, new or of another kind, or a number is infinite.
             InvalidType: If cells are neither numbers, text nor times.
         """
-        return self.read(raw, owner, warn)[0]
+        fast = self._fast_rows(raw, owner)
+        return self.read(raw, owner, warn)[0] if fast is None else fast
 
     def read(self, raw: Any, owner: str = "TableFormat", warn: bool = False) -> tuple[Rows, Tensor]:
         """Rows of a raw table, and which of their cells hold what no training cell of their column did.
@@ -228,7 +229,7 @@ class TableFormat:
             x = np.asarray(raw[start : start + step], dtype=np.float64)
             if np.fmax.reduce(x, axis=None) > LARGEST or np.fmin.reduce(x, axis=None) < -LARGEST:
                 return None  # column by column, to name the cell
-            values[start : start + step] = (x - centre) / scale
+            np.divide(x - centre, scale, out=values[start : start + step], casting="same_kind")
         observed = ~np.isnan(values)
         if observed.all():
             return Rows(torch.from_numpy(values))

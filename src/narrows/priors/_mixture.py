@@ -160,6 +160,7 @@ def _fit(
     """At most ``components`` Gaussians, in the units of ``codes``, and Schwarz's criterion: less is better."""
     from sklearn.mixture import GaussianMixture
 
+    single = codes.astype(np.float32)  # networks make codes in single precision, and twice of it takes twice as long
     least = codes.shape[1] + 1 if covariance == "full" else 2  # rows that a component needs
     components = min(components, len(codes) // least, len(np.unique(codes, axis=0)))
     for jitter in (_JITTER, 100 * _JITTER):
@@ -169,9 +170,9 @@ def _fit(
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # that it stopped after 100 rounds is no reason to bother anybody
-                mixture.fit(codes)
-            found = mixture.weights_, mixture.means_, _factors(mixture.covariances_)
-            return found, float(mixture.bic(codes))
+                mixture.fit(single)
+            found = mixture.weights_, mixture.means_, _factors(mixture.covariances_.astype(np.float64))
+            return found, float(mixture.bic(single))
         except (ValueError, np.linalg.LinAlgError):
             continue
     apart = codes - codes.mean(0)

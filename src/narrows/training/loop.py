@@ -45,12 +45,14 @@ class Player:
         every: It moves at every n-th step.
         betas: How long Adam remembers gradients and their squares, where that is to be other than usual: an opponent
             that moves makes old gradients wrong.
+        rate: Of learning, in units of the settings'.
     """
 
     step: nn.Module
     parameters: Sequence[Tensor]
     every: int = 1
     betas: tuple[float, float] | None = None
+    rate: float = 1.0
 
 
 class Loop:
@@ -110,6 +112,7 @@ class Loop:
 
         Raises:
             TrainingFailed: If training diverges again and again, or a checkpoint cannot be used.
+            WorkerDied: If another of several processes died.
         """
         training = self.training
         self.batch, self.steps, epochs = training.plan(len(rows))
@@ -128,7 +131,7 @@ class Loop:
             checkpoints = Checkpoints(training.checkpoint, fingerprint(self.words, rows))
         # one process alone keeps checkpoints, and no other run may keep its own in the same folder
         held = checkpoints if checkpoints and self.ranks.rank == 0 else nullcontext()
-        with held, seeded(self.seed), same_threads(self._threads(rows)):
+        with held, seeded(self.seed), same_threads(self._threads(rows)), self.ranks.connected():
             self.module.to(self.device)
             self.rows = rows.to(self.device) if isinstance(rows, Rows) else rows
             self.gather = Gather(self.rows) if isinstance(self.rows, Rows) else None
@@ -242,7 +245,7 @@ class Loop:
             with torch.inference_mode(gradients.replayed):
                 if self.training.clip is not None:
                     self._clip(player.parameters, self.training.clip)
-                self._move(player.parameters, optimiser, rate)
+                self._move(player.parameters, optimiser, rate * player.rate)
                 if number == 0:
                     self._add(gradients.names, values)
         if self.after_step is not None:

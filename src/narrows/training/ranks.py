@@ -11,12 +11,13 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from narrows.errors import InvalidParameter, MissingExtra
+from narrows.errors import InvalidParameter, MissingExtra, WorkerDied
 
 if TYPE_CHECKING:
     from narrows.training.settings import Training
 
 # drawn for all rows of a step by every process, of which each keeps its own rows' share
+_LOST = ("Connection closed by peer", "Connection reset by peer", "Broken pipe", "NCCL")  # gloo has no type for it
 _LIKE = {torch.randn_like: torch.randn, torch.rand_like: torch.rand}
 
 
@@ -76,6 +77,10 @@ class Ranks:
         """The other way round: this process's part of whole tensors, parted like others of their names."""
         return tensors
 
+    def connected(self) -> AbstractContextManager[Any]:
+        """Within it, that another process has died is told in words."""
+        return nullcontext()
+
 
 class Together(Ranks):
     """Processes that each hold a copy of the model and take an equal part of every batch (data parallel).
@@ -128,6 +133,25 @@ class Together(Ranks):
     def agree(self, function: Callable[[], Any]) -> Any:
         """What the first process finds, told to all: for what clocks and files say."""
         return self.fabric.broadcast(function() if self.rank == 0 else None)
+
+    @contextmanager
+    def connected(self) -> Iterator[None]:
+        """Within it, that another process has died is told in words.
+
+        Raises:
+            WorkerDied: When the connection to another process broke.
+        """
+        from torch.distributed import DistError
+
+        try:
+            yield
+        except RuntimeError as error:
+            if not (isinstance(error, DistError) or any(word in str(error) for word in _LOST)):
+                raise
+            raise WorkerDied(
+                f"one of the {self.size} processes that train together has died (killed, or out of memory), so the "
+                "others cannot go on: start them again; with the same checkpoint (--resume) they go on from there"
+            ) from error
 
     @contextmanager
     def whole(self, step: nn.Module) -> Iterator[None]:

@@ -44,7 +44,7 @@ def impute(request: Request, output: Output) -> None:
         table = some_of(table, TESTED, request.seed)
     else:
         rows, blanks = _rows(table), _blanks(table)
-        filled = _stacked(imputer, table, request) if request.draws else imputer.transform(table)
+        filled = _stacked(imputer, table, request) if request.draws else _filled(imputer, table)
         line = _write.write_rows(filled, request.out, images=False)
     result: dict[str, Any] = {"out": request.out, "rows": rows, "blanks": blanks, "draws": request.draws}
     output.points(imputer.reasons_)
@@ -101,6 +101,16 @@ def _imputer(request: Request, table: Any) -> Any:
         return Imputer(random_state=request.seed).fit(table)
     found = load(request.model)
     return found if isinstance(found, Imputer) else Imputer.from_model(found, table, random_state=request.seed)
+
+
+def _filled(imputer: Any, table: Any) -> Any:
+    """The table filled; a long one in parts, as filling takes several times the memory of what is filled."""
+    if not hasattr(table, "slice") or _rows(table) <= _stream.PART:
+        return imputer.transform(table)
+    from narrows.estimators._streams import joined
+
+    starts = range(0, _rows(table), _stream.PART)
+    return joined([imputer.transform(table.slice(start, _stream.PART)) for start in starts])
 
 
 def _stacked(imputer: Any, table: Any, request: Request) -> Any:

@@ -181,7 +181,7 @@ def clocked(function):
 
 def recipe_model(kind: str, seed: int, batch: int, rate: float, steps: int = STEPS) -> LanguageModel:
     """A model of nanoGPT's size, or an LSTM of as many weights, for the tokens of so many of its steps."""
-    network = Transformer(layers=4, heads=4, width=128) if kind == "transformer" else Recurrent(hidden=384, layers=1)
+    network = Transformer(layers=4, heads=4, width=128) if kind == "transformer" else Recurrent(hidden=296, layers=1)
     count = steps * BATCH // 2
     training = Training(epochs=2, batch_size=batch, learning_rate=rate, clip=1.0, validation=0.0, verbose=False)
     return LanguageModel(network, context=CONTEXT, windows=count, training=training, random_state=seed)

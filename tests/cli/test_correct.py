@@ -40,7 +40,7 @@ def test_a_saved_model_mends_texts_files_and_the_standard_input(saved, tmp_path)
     assert [c["meant"] for c in told.json["changes"]] == ["boston"]
     assert told.err == ""
     path, out = tmp_path / "text.txt", tmp_path / "mended.txt"
-    path.write_text(f"{TEXT}\nwaht is it\n")
+    path.write_text(f"{TEXT}\nwaht is the weather\n")
     well("correct", saved, path, "--out", out)
     assert out.read_text() == path.read_text().replace("bostin", "boston").replace("waht", "what")
     piped = CliRunner().invoke(app, ["correct", str(saved)], input="the wether")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -63,10 +64,11 @@ def test_looking_at_a_model_needs_no_torch(table_run, digits_run):
 def test_help_is_there_at_once():
     took = []
     for _ in range(3):
-        start = time.perf_counter()
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
         assert run("--help").returncode == 0
-        took.append(time.perf_counter() - start)
-    assert min(took) < 1.5  # 0.3 s on an idle machine
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        took.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+    assert min(took) < 1.0  # 0.3 s of the processor on an idle machine; importing torch alone is above this
 
 
 def test_errors_of_a_real_process():

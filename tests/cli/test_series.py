@@ -133,3 +133,20 @@ def test_a_file_without_a_value_is_told_of(tmp_path):
     (tmp_path / "gap.csv").write_text("day,x\n" + "".join(f"2026-01-{d:02},\n" for d in range(1, 21)))
     for words in (("forecast",), ("fit",), ("detect", "--as", "series")):
         assert "(x: all blank)" in refused(words[0], tmp_path / "gap.csv", *words[1:])
+
+
+def test_series_of_mixed_frequencies_are_brought_to_one_step(tmp_path):
+    path = str(tmp_path / "mixed.csv")
+    time = pd.date_range("2026-01-01", periods=96, freq="h").append(pd.date_range("2026-01-05", periods=40, freq="D"))
+    pd.DataFrame({"time": time, "load": np.sin(np.arange(136) / 3)}).to_csv(path, index=False)
+    for verb in (["forecast"], ["detect"], ["fit", "--out", str(tmp_path / "no")]):
+        told = refused(verb[0], path, *verb[1:])
+        assert "several frequencies" in told
+        assert "--every" in told
+    found = well("forecast", path, "--every", "1d", "-n", "3", "--epochs", "1", "--json").json
+    assert [str(day)[:10] for day in found["forecast"]["time"]] == ["2026-02-14", "2026-02-15", "2026-02-16"]
+    fitted = well("fit", path, "--every", "1d", "--epochs", "1", "--out", str(tmp_path / "run"), "--json").json
+    assert fitted["kind"] == "series"
+    assert any("1 day" in reason for reason in fitted["notes"] + fitted["reasons"])
+    assert "no length of time" in refused("detect", path, "--every", "1x")
+    assert "leave one out" in refused("fit", path, "--every", "1d", "--as", "table")

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import datetime
 import gzip
+import re
 import sqlite3
 
 import numpy as np
@@ -285,10 +286,21 @@ def test_amounts_that_leave_a_doubt_stay_text(write, cells):
     assert table["x"].to_pylist() == cells
 
 
-def test_a_table_in_utf_16_is_read_by_its_mark(write):
+@pytest.mark.parametrize("written", ["utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be"])
+@pytest.mark.parametrize("name", ["t.csv", "t.csv.gz"])
+def test_a_table_in_utf_16_or_32_is_read_by_its_mark(write, written, name):
     text = "größe;wort\n" + "".join(f"{i},5;wört {i % 3}\n" for i in range(40))
-    table = read_table(write("t.csv", b"\xff\xfe" + text.encode("utf-16-le")))
+    data = ("\ufeff" + text).encode(written)
+    table = read_table(write(name, gzip.compress(data) if name.endswith(".gz") else data))
     assert table.column_names == ["größe", "wort"]
     assert table["größe"].to_pylist()[:2] == [0.5, 1.5]
     assert table["wort"].to_pylist()[1] == "wört 1"
-    assert any("read as UTF-16" in note for note in notes_of(table))
+    assert any(f"read as {written[:6].upper()}" in note for note in notes_of(table))
+
+
+def test_what_is_wrong_with_a_table_in_utf_16_is_said_of_the_file_itself(write):
+    path = write("odd.csv", "a,b,c\n1,2,3\n4,5\n1,2,3,4\n".encode("utf-16"))
+    with pytest.raises(UnreadableFile, match=re.escape(str(path))):
+        read_table(path)
+    with pytest.raises(UnreadableFile, match="cut.csv"):
+        read_table(write("cut.csv", "a,b\n1,2".encode("utf-16")[:-1]))

@@ -25,8 +25,9 @@ def test_images_of_few_values_are_seen_at_once(shape, kind):
     assert any(f"{shape[0]} × {shape[1]} pixels" in reason and "network" in reason for reason in model.reasons_)
 
 
-def test_a_gan_judges_images_by_convolutions_however_small():
-    assert type(GAN(training=ONCE, random_state=0).fit(images(16, 16)).choices_.network) is networks.Conv
+@pytest.mark.parametrize(("side", "kind"), [(16, networks.Dense), (33, networks.Conv)], ids=str)
+def test_a_gan_takes_the_network_that_suits_the_size_of_images(side, kind):
+    assert type(GAN(training=ONCE, random_state=0).fit(images(side, side)).choices_.network) is kind
 
 
 @pytest.mark.parametrize(("side", "patch"), [(16, 1), (24, 2)], ids=str)

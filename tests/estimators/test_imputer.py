@@ -113,6 +113,19 @@ class TestQuality:
         for a in ([1, 0], [0, 1], [1, 1]):
             assert 0.85 < (draws[:, :2] @ a).std() / (X[:, :2] @ a).std() < 1.2
 
+    def test_drawn_numbers_have_the_columns_decimal_places(self):
+        rng = np.random.default_rng(4)
+        a = rng.normal(5, 1, 300)
+        frame = pd.DataFrame({"weight": a.round(2), "pieces": (3 * a).round(), "free": a + rng.normal(size=300)})
+        hidden = rng.random(frame.shape) < 0.2
+        imputer = Imputer(members=0, random_state=0).fit(frame.mask(hidden))
+        (drawn,) = imputer.draws(frame.mask(hidden), 1, random_state=0)
+        for name, places in (("weight", 2), ("pieces", 0)):
+            assert np.allclose(drawn[name], drawn[name].round(places), atol=1e-9)
+        assert not np.allclose(drawn["free"], drawn["free"].round(3))
+        expected = imputer.transform(frame.mask(hidden))
+        assert not np.allclose(expected["pieces"], expected["pieces"].round())
+
     def test_draws_of_a_row_do_not_depend_on_the_rows_after_it(self, fitted):
         Z, _ = blanked(curved())
         few, many = (fitted.draws(Z[:n], 1, random_state=0)[0] for n in (7, 400))

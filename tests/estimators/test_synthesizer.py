@@ -47,6 +47,14 @@ def shop(n: int = 1500, seed: int = 0) -> pd.DataFrame:
     )
 
 
+def test_reasons_are_of_the_users_columns():
+    table = shop(200).assign(same="x")
+    model = narrows.Synthesizer(training=Training(epochs=1), sweeps=0, random_state=0).fit(table)
+    assert model.reasons_[0].startswith(f"{table.shape[1]} columns:")
+    assert any("'same'" in reason and "constant" in reason for reason in model.reasons_)
+    assert not any("score'" in reason or "state'" in reason for reason in model.reasons_)
+
+
 def test_made_up_numbers_have_as_many_decimals_as_the_tables_own():
     frame = shop(200)[["kind", "price"]].assign(weight=np.random.default_rng(0).normal(size=200))
     model = narrows.VariationalAutoencoder(2, training=Training(epochs=2), random_state=0).fit(frame)

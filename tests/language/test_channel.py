@@ -40,6 +40,23 @@ def by_hand(channel: Channel, typed: str, meant: str) -> float:
     return ways(0, 0)
 
 
+def edited(channel: Channel, meant: str) -> float:
+    """The sum over all ways of writing a word but the one that keeps every letter, place by place."""
+    t, index = channel.tables, {c: i + 1 for i, c in enumerate(channel.letters)}
+    word, kept = [0, *(index[c] for c in meant)], 1.0
+    ways = [1 / (1 - t["added"][0].sum().item())]  # letters that do not belong: none, one, two, …
+    for j in range(1, len(word)):
+        b, m = word[j - 1], word[j]
+        alone = (
+            t["same"][m] + t["first" if j == 1 else "rest"][m].sum() + t["dropped"][b, m] + t["one_for_two"][m].sum()
+        )
+        both = t["two_for_one"][b, m].sum() + (t["swapped"][b, m] if b != m else 0) if j > 1 else 0.0
+        more = ways[-1] * float(alone) + (ways[-2] * float(both) if j > 1 else 0.0)
+        ways.append(more / (1 - t["added"][m].sum().item()))
+        kept *= t["same"][m].item()
+    return ways[-1] - kept
+
+
 @pytest.mark.parametrize(
     ("typed", "meant"),
     [
@@ -52,11 +69,11 @@ def by_hand(channel: Channel, typed: str, meant: str) -> float:
         ("apy", "appy"),
     ],
 )
-def test_all_ways_are_summed(typed, meant):
+def test_all_ways_are_summed_and_shares_are_of_those_with_an_edit(typed, meant):
     channel = Channel(LETTERS)
     found = channel.log_prob(typed, [meant, "unre", "x"])
-    assert found[0].exp().item() == pytest.approx(by_hand(channel, typed, meant), rel=1e-9)
-    assert found[1].exp().item() == pytest.approx(by_hand(channel, typed, "unre"), rel=1e-9)
+    for p, word in zip(found.exp().tolist(), (meant, "unre", "x"), strict=True):
+        assert p == pytest.approx(by_hand(channel, typed, word) / edited(channel, word), rel=1e-9)
 
 
 def test_a_word_has_its_probability_whatever_stands_beside_it():
@@ -66,11 +83,20 @@ def test_a_word_has_its_probability_whatever_stands_beside_it():
     assert torch.equal(together, torch.cat([channel.log_prob("bostin", [w]) for w in words]))
 
 
-def test_all_that_can_be_written_has_no_more_than_all_probability():
+@pytest.mark.parametrize("meant", ["b", "ab"])
+def test_the_shares_of_all_that_can_be_written_wrong_sum_to_one(meant):
     channel = Channel("ab")
-    written = ["".join(w) for n in range(6) for w in itertools.product("ab", repeat=n)]
-    total = sum(channel.log_prob(w, ["ab"]).exp().item() for w in written if w)
-    assert 0.6 < total < 1.05
+    written = ["".join(w) for n in range(7) for w in itertools.product("abé", repeat=n)]  # é: one that is not known
+    total = sum(channel.log_prob(w, [meant]).exp().item() for w in written)
+    kept = (channel.tables["same"][1].item() ** len(meant)) / edited(channel, meant)
+    assert 0.99 < total - kept < 1 + 1e-9
+
+
+def test_short_words_are_not_kept_as_they_are_more_often_than_long_ones():
+    """A word that is wrong is wrong somewhere: one slip in two letters is no less likely than in ten."""
+    channel = Channel(LETTERS)
+    short, long = channel.log_prob("nn", ["in"]).item(), channel.log_prob("anternational", ["international"]).item()
+    assert short > long
 
 
 def test_what_is_usual_is_likelier():

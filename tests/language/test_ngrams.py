@@ -62,3 +62,22 @@ def test_what_was_seen_is_likelier_than_in_another_order():
     texts = [np.concatenate([np.arange(3, 3 + k) for k in rng.integers(2, 7, 3)]) for _ in range(50)]
     model = Ngrams.learn(texts, 12)
     assert model.score([3, 4, 5, 6]) > model.score([6, 4, 3, 5]) + 3
+
+
+@given(TEXTS, st.integers(2, 5))
+def test_the_probabilities_of_any_order_sum_to_one(texts, order):
+    model = Ngrams.learn(texts, 8, order)
+    assert model.order == order
+    for before in ((BEGIN, BEGIN, BEGIN, BEGIN), (BEGIN, BEGIN, 3, 4), (7, 3, 4, 7)):
+        p = np.exp(model.log_prob(*before[5 - order :], np.arange(END, 8)))
+        assert p.min() > 0
+        assert p.sum() == pytest.approx(1)
+
+
+def test_longer_histories_tell_more_where_they_matter():
+    rng = np.random.default_rng(0)
+    texts = [[3, a, a, a, 4] if rng.random() < 0.5 else [5, a, a, a, 6] for a in rng.integers(7, 9, 60)]
+    p = {n: np.exp(Ngrams.learn(texts, 9, n).score([3, 7, 7, 7, 4])) for n in (2, 3, 5)}
+    assert p[5] > 1.5 * p[3] > 0
+    again = Ngrams.restored(9, Ngrams.learn(texts, 9, 5).arrays())
+    assert (again.order, np.exp(again.score([3, 7, 7, 7, 4]))) == (5, p[5])

@@ -197,6 +197,27 @@ def test_steps_that_turn_out_slower_than_planned_are_cut_off(monkeypatch):
     assert len(history) >= 1
 
 
+class Slope(nn.Module):
+    """The loss is the sum of what is to be moved, so that every gradient is 1."""
+
+    def __init__(self, names: str) -> None:
+        super().__init__()
+        self.moved = nn.ParameterList(nn.Parameter(torch.zeros(())) for _ in names)
+
+    def forward(self, batch, epoch):
+        return {"loss": sum(self.moved) + 0 * batch["values"].sum()}
+
+
+def test_players_learn_at_rates_of_their_own():
+    module = Slope("ab")
+    players = [Player(module, [module.moved[0]]), Player(module, [module.moved[1]], rate=0.25)]
+    plain = Training(epochs=3, batch_size=50, optimiser="sgd", schedule="constant", learning_rate=0.1, validation=0)
+    Loop(module, players, plain, 0).fit(line_rows(100))
+    first, second = (p.item() for p in module.moved)
+    assert first < -0.5  # six steps of 0.1 at least
+    assert second == pytest.approx(0.25 * first)
+
+
 def test_very_slow_steps_are_looked_at_one_by_one(monkeypatch):
     """At 1 s a step a budget of 10 s is nine steps, though losses are otherwise read every 50 steps at most."""
     clock = Clock()

@@ -8,7 +8,7 @@ import typer
 
 from narrows.cli._group import Group
 from narrows.cli._job_verbs import job_verbs
-from narrows.cli._options import Force, Json, Kind, RowsOut, Source
+from narrows.cli._options import Every, Force, Json, Kind, RowsOut, Source
 from narrows.cli._output import Output
 from narrows.cli._text_verbs import text_verbs
 from narrows.cli._verbs import verbs
@@ -177,6 +177,7 @@ def fit(
         typer.Option(metavar="QUERY", help="A query over SOURCE, as the table 'data'.", rich_help_panel=DATA),
     ] = None,
     kind: Kind = "auto",
+    every: Every = None,
     image_size: Annotated[
         str | None, typer.Option(metavar="HxW", help="Bring images to this size in pixels.", rich_help_panel=DATA)
     ] = None,
@@ -264,6 +265,7 @@ def fit(
         resume=resume,
         force=force,
         kind=kind,
+        every=every,
     )
     run(request, Output(json, quiet))
 

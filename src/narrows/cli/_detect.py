@@ -10,6 +10,7 @@ import numpy as np
 
 from narrows.cli import _engine, _stream
 from narrows.cli._output import Output
+from narrows.cli._series import step_of
 from narrows.errors import InvalidParameter
 
 SHOWN = 10  # strange rows told of
@@ -34,6 +35,7 @@ class Request:
     memory: str | None = None
     engine: str = _engine.LOCAL
     kind: str = "auto"
+    every: str | None = None
 
 
 def detect(request: Request, output: Output) -> None:
@@ -99,7 +101,14 @@ def _open(request: Request, name: str, sql: str | None = None) -> Any:
     from narrows.data import open_source
 
     far = request.engine != _engine.LOCAL
-    source = open_source(name, sql=sql, memory=_stream.budget(request.memory), stream=far, kind=request.kind)
+    source = open_source(
+        name,
+        sql=sql,
+        memory=_stream.budget(request.memory),
+        stream=far,
+        kind=request.kind,
+        every=step_of(request.every),
+    )
     if far and name == request.source:
         _engine.check_pieces(source.data, name, request.engine)
     return source

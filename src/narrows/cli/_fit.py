@@ -42,6 +42,7 @@ class Request:
     resume: bool = False
     force: bool = False
     kind: str = "auto"
+    every: str | None = None
 
     def plain(self) -> dict[str, Any]:
         """What decides the result, as plain JSON: kept with the run, and compared when it is resumed."""

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from narrows.cli._output import Output
+from narrows.cli._series import step_of
 from narrows.errors import InvalidParameter
 
 SHOWN = 12  # steps told of
@@ -29,13 +30,14 @@ class Request:
     save: str | None = None
     seed: int = 0
     sql: str | None = None
+    every: str | None = None
 
 
 def forecast(request: Request, output: Output) -> None:
     """Load or learn a model, draw futures, write and tell of them."""
     _check(request)
     model, learnt = _model(request)
-    history = None if request.after is None else _data(request.after)
+    history = None if request.after is None else _data(request.after, every=step_of(request.every))
     found = model.forecast(request.steps, history, draws=request.draws, level=request.level, random_state=request.seed)
     table = _arrow(found.frame())
     if learnt:
@@ -71,7 +73,7 @@ def _model(request: Request) -> tuple[Any, bool]:
     from narrows.estimators import AutoregressiveModel, load
 
     if (Path(request.source) / MODEL).is_file():
-        for option in ("season", "likelihood", "epochs", "sql"):
+        for option in ("season", "likelihood", "epochs", "sql", "every"):
             if getattr(request, option) is not None:
                 raise InvalidParameter(f"--{option} is for learning: {request.source!r} is a model that has learnt")
         model = load(request.source)
@@ -89,14 +91,14 @@ def _model(request: Request) -> tuple[Any, bool]:
     model = AutoregressiveModel(
         likelihood=likelihood, season=request.season, training=training, random_state=request.seed
     )
-    return model.fit(_data(request.source, request.sql)), True
+    return model.fit(_data(request.source, request.sql, step_of(request.every))), True
 
 
-def _data(word: str, sql: str | None = None) -> Any:
+def _data(word: str, sql: str | None = None, every: Any = None) -> Any:
     """The series that a word names, read as such whatever they look like."""
     from narrows.data import open_source
 
-    return open_source(word, sql=sql, kind="series").data
+    return open_source(word, sql=sql, kind="series", every=every).data
 
 
 def _arrow(frame: Any) -> Any:

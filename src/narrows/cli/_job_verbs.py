@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from narrows.cli._group import Group
-from narrows.cli._options import Engine, Force, Json, Kind, Memory, RowsOut, SkipBad, Source, Sql
+from narrows.cli._options import Engine, Every, Force, Json, Kind, Memory, RowsOut, SkipBad, Source, Sql
 from narrows.cli._output import Output
 
 job_verbs = typer.Typer(cls=Group)
@@ -43,13 +43,14 @@ def detect(
     memory: Memory = None,
     engine: Engine = "local",
     kind: Kind = "auto",
+    every: Every = None,
     json: Json = False,
 ) -> None:
     """Find the strange rows of a table, or the stretches of series: scores, alarms at a rate, what is to blame."""
     from narrows.cli import _detect
 
     request = _detect.Request(
-        source, out, train, model, alarm_rate, fdr, trim, with_rows, seed, save, sql, memory, engine, kind
+        source, out, train, model, alarm_rate, fdr, trim, with_rows, seed, save, sql, memory, engine, kind, every
     )
     _detect.detect(request, Output(json))
 
@@ -85,12 +86,13 @@ def forecast(
     save: Annotated[str | None, typer.Option(metavar="DIR", help="Keep the model that was learnt.")] = None,
     seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Equal seeds give equal forecasts.")] = 0,
     sql: Sql = None,
+    every: Every = None,
     json: Json = False,
 ) -> None:
     """Say how series go on, with intervals, beside the last value, the last season and exponential smoothing."""
     from narrows.cli import _forecast
 
-    wanted = (source, steps, out, figure, after, level, draws, season, likelihood, epochs, save, seed, sql)
+    wanted = (source, steps, out, figure, after, level, draws, season, likelihood, epochs, save, seed, sql, every)
     _forecast.forecast(_forecast.Request(*wanted), Output(json))
 
 

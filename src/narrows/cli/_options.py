@@ -16,6 +16,15 @@ Kind = Annotated[
         help="table, series, images or text, where SOURCE is not to be taken for what it looks like.",
     ),
 ]
+Every = Annotated[
+    str | None,
+    typer.Option(
+        "--every",
+        metavar="STEP",
+        help="Bring the time stamps of series to steps of 15min, 1h, 1d, 1w, 1mo, or a number.",
+        show_default="the usual one",
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="One JSON object on the standard output, nothing else.")]
 Model = Annotated[
     str, typer.Argument(metavar="MODEL", help="The folder of a run or a saved model.", show_default=False)

@@ -21,8 +21,17 @@ def read(source: Any, request: Any) -> Any:
     chosen = source
     if (request.columns or request.drop) and hasattr(source.data, "column_names") and request.labels is None:
         chosen = replace(source, data=select(source.data, request))
-    found = read_as(chosen, request.kind)
-    return found if found.kind == "series" else read_as(source, request.kind)
+    every = step_of(request.every)
+    found = read_as(chosen, request.kind, every)
+    return found if found.kind == "series" else read_as(source, request.kind, every)
+
+
+def step_of(every: str | None) -> str | float | None:
+    """The step that ``--every`` names: a number where time stamps are numbers."""
+    try:
+        return None if every is None else float(every)
+    except ValueError:
+        return every
 
 
 def later(data: Any, share: float, notes: list[str]) -> tuple[Any, Any]:

@@ -263,7 +263,7 @@ def fit_clock(stamps: Stamps, groups: list[NDArray[np.int64]], every: Any = None
         low, high = (Clock(stamps.kind, m).describe() for m in (min(medians), max(medians)))
         raise InvalidData(
             f"the series come at several frequencies: some have steps of {low}, others of {high}; bring them "
-            "to one with every=, such as every='1d', or learn them apart"
+            "to one with every= (--every), such as every='1d', or learn them apart"
         )
     return clock
 
@@ -304,7 +304,8 @@ def to_grid(clock: Clock, ticks: Ticks, name: Any) -> tuple[float, NDArray[np.in
         whose = "" if name is None else f" of {name!r}"
         raise InvalidData(
             f"the {len(index):,} time stamps{whose} lie so far apart that steps of {clock.describe()} make "
-            f"{index[-1] + 1:,} of them, nearly all of them blank: give a longer step with every=, such as every='1d'"
+            f"{index[-1] + 1:,} of them, nearly all of them blank: give a longer step with every= (--every), "
+            "such as every='1d'"
         )
     return start, index, bool(np.all(np.abs(place - index) <= NEAR))
 
@@ -322,7 +323,7 @@ def _check_one_frequency(found: Ticks, clock: Clock) -> None:
         low, high = (Clock(clock.kind, float(v) * clock.step).describe() for v in (often.min(), often.max()))
         raise InvalidData(
             f"the time stamps come at several frequencies: steps of {low} and of {high}; bring them to one with "
-            "every=, such as every='1d', or learn the parts apart"
+            "every= (--every), such as every='1d', or learn the parts apart"
         )
 
 

@@ -13,6 +13,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
+from narrows.data.encodings import named_by
 from narrows.data.pictures import SUFFIXES as PICTURES
 from narrows.errors import InvalidData, InvalidParameter, InvalidType, UnreadableFile
 
@@ -21,8 +22,6 @@ TABLES = (".csv", ".csv.gz", ".tsv", ".tsv.gz", ".parquet", ".pq", ".json", ".js
 PIECE = 1 << 20  # bytes or characters that are looked at at once
 FEWEST, SHORT = 5, 1_000  # texts, and characters of a single one, below which nothing is held out
 ABOUT = ("readme", "licence", "license", "copying", "changelog")  # files that tell of those beside them
-MARKS = ((codecs.BOM_UTF32_LE, "utf-32"), (codecs.BOM_UTF32_BE, "utf-32"), (codecs.BOM_UTF16_LE, "utf-16"),
-         (codecs.BOM_UTF16_BE, "utf-16"), (codecs.BOM_UTF8, "utf-8-sig"))  # fmt: skip
 LOOKED_AT = 1 << 16  # bytes of a file that decide whether it is a text or a table
 LINES = 200  # of these
 CELL = 30  # characters of a cell of a table on average, at most, where commas could be those of sentences
@@ -118,11 +117,12 @@ def _named(raw: str | os.PathLike[str], encoding: str, column: str | None) -> Co
     except OSError:  # longer than any name
         folder = file = False
     if folder:
-        found = text_files(path)
+        files = _files(path)
+        found = _texts(files, path)
         if not found:
             raise InvalidData(f"the folder {word!r} holds no text files; they end in {', '.join(TEXTS)}")
         notes = [f"{len(found):,} text file{'s' * (len(found) != 1)}"]
-        others = sum(name.endswith((*TABLES, *PICTURES)) for name in _names(path))
+        others = sum(p.name.lower().endswith((*TABLES, *PICTURES)) for p in files)
         if others:
             which = (
                 "1 file of another kind beside the texts was"
@@ -152,8 +152,16 @@ def _like_a_name(word: str) -> bool:
 
 def text_files(folder: Path) -> list[Path]:
     """The text files in a folder and the folders in it, but for hidden ones."""
-    files = (p for p in folder.rglob("*") if p.is_file() and p.name.lower().endswith(TEXTS))
-    return sorted(p for p in files if not any(s.startswith(".") for s in p.relative_to(folder).parts))
+    return _texts(_files(folder), folder)
+
+
+def _files(folder: Path) -> list[Path]:
+    return [p for p in folder.rglob("*") if p.is_file() and not p.name.startswith(".")]
+
+
+def _texts(files: Sequence[Path], folder: Path) -> list[Path]:
+    texts = (p for p in files if p.name.lower().endswith(TEXTS))
+    return sorted(p for p in texts if not any(s.startswith(".") for s in p.relative_to(folder).parts))
 
 
 def _of_table(table: Any, column: str | None) -> Corpus:
@@ -210,7 +218,8 @@ def recognised(path: Path) -> bool:
     A folder is what most of its files are, but for those that only tell of the others (a README, a licence).
     """
     if path.is_dir():
-        inside = [name for name in _names(path) if not name.startswith(ABOUT)]
+        names = (p.name.lower() for p in _files(path))
+        inside = [name for name in names if not name.startswith(ABOUT)]
         texts = sum(name.endswith(TEXTS) for name in inside)
         return texts > sum(name.endswith((*TABLES, *PICTURES)) for name in inside)
     name = path.name.lower()
@@ -218,13 +227,9 @@ def recognised(path: Path) -> bool:
         return False
     with gzip.open(path) if name.endswith(".gz") else path.open("rb") as file:
         data = file.read(LOOKED_AT)
-    text = data.decode(_encoding(data, "utf-8"), "replace")
+    text = data.decode(named_by(data) or "utf-8", "replace")
     # what holds no character, or such as no text holds, is no table either
     return ".txt" not in path.suffixes[-2:] or bool(data and not text.strip()) or "\0" in text or prose(text)
-
-
-def _names(folder: Path) -> list[str]:
-    return [p.name.lower() for p in folder.rglob("*") if p.is_file() and not p.name.startswith(".")]
 
 
 def prose(text: str) -> bool:
@@ -272,7 +277,7 @@ def read_pieces(path: Path, encoding: str) -> Iterator[str]:
     try:
         with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
             data = file.read(PIECE)
-            inner = (codecs.lookup(_encoding(data, "utf-8")) if codec.name == "utf-8" else codec).incrementaldecoder()
+            inner = (codecs.lookup(named_by(data) or "utf-8") if codec.name == "utf-8" else codec).incrementaldecoder()
             decoder = io.IncrementalNewlineDecoder(inner, translate=True)
             while True:
                 waiting = len(inner.getstate()[0])
@@ -292,11 +297,6 @@ def read_pieces(path: Path, encoding: str) -> Iterator[str]:
                 data = file.read(PIECE)
     except (OSError, EOFError) as error:
         raise UnreadableFile(f"{str(path)!r} cannot be read: {error}") from error
-
-
-def _encoding(data: bytes, otherwise: str) -> str:
-    """What the first bytes of a file say that it is written in."""
-    return next((name for mark, name in MARKS if data.startswith(mark)), otherwise)
 
 
 def _no_text(path: Path, encoding: str, place: int, error: UnicodeDecodeError) -> UnreadableFile:

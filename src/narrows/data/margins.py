@@ -20,6 +20,7 @@ from scipy.special import ndtr, ndtri
 from narrows._arrow import pa
 from narrows.data.cells import decimal_places
 from narrows.data.columns import Column
+from narrows.data.fitting import summary
 from narrows.data.frames import Name, close_table, open_table
 from narrows.data.table import Table, TableFormat
 from narrows.errors import SavedModelError
@@ -133,7 +134,9 @@ class Margins:
     def fit(cls, raw: Any) -> Margins:
         """Learn the margins of a table: array or DataFrame, blanks as NaN, None or null."""
         fitted = Table(scaling="none", max_categories=2**31).fit(raw)
-        plain = TableFormat(fitted.columns, fitted.container, fitted.named, None, ())
+        usual = summary(fitted.columns, None)[1:]  # of blanks and likelihoods, which are otherwise here
+        told = [note for note in fitted.notes if note not in usual]
+        plain = TableFormat(fitted.columns, fitted.container, fitted.named, None, tuple(told))
         cells = _cells(plain, raw)
         margins = [_fit(c, x[~blank], bool(blank.any())) for c, (x, blank) in zip(plain.columns, cells, strict=True)]
         return cls(plain, tuple(margins))

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import codecs
 import contextlib
 import glob
 import gzip
 import os
 import re
+import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,8 @@ from typing import Any
 import numpy as np
 
 from narrows._arrow import pa, pc
+from narrows.data.corpus import read_pieces
+from narrows.data.encodings import marked
 from narrows.data.frames import notes_of, with_notes
 from narrows.data.paths import CSV, JSON, NUMPY, PARQUET, SQLITE, expand, first_line, kind_of, suffix_of
 from narrows.data.stores import read_array, read_numpy, read_sqlite
@@ -204,6 +206,31 @@ def _query(sql: str, data: Any, limit: int | None) -> Any:
 
 
 def _read_csv(paths: Sequence[str], limit: int | None) -> Any:
+    wide = {path for path in paths if marked(path) in ("utf-16", "utf-32")}
+    return _read_wide(paths, wide, limit) if wide else _read_bytes(paths, limit)
+
+
+def _read_wide(paths: Sequence[str], wide: set[str], limit: int | None) -> Any:
+    """Tables in UTF-16 or UTF-32, by way of copies in UTF-8."""
+    with tempfile.TemporaryDirectory() as folder:
+        copies = {p: Path(folder) / f"{i}{''.join(Path(p).suffixes[-2:])}" for i, p in enumerate(sorted(wide))}
+        for path, copy in copies.items():
+            with gzip.open(copy, "wt", encoding="utf-8") if copy.suffix == ".gz" else copy.open("w") as file:
+                file.writelines(read_pieces(Path(path), "utf-8"))
+        try:
+            table = _read_bytes([str(copies.get(p, p)) for p in paths], limit)
+        except UnreadableFile as error:
+            told = str(error)
+            for path, copy in copies.items():
+                told = told.replace(str(copy), path)
+            raise UnreadableFile(told) from error
+    words = {marked(path) for path in wide}
+    return with_notes(
+        table, [f"the file is read as {' and '.join(sorted(str(w).upper() for w in words))}", *notes_of(table)]
+    )
+
+
+def _read_bytes(paths: Sequence[str], limit: int | None) -> Any:
     import duckdb
 
     markers = ", ".join(f"'{m}'" for m in MARKERS)
@@ -214,11 +241,10 @@ def _read_csv(paths: Sequence[str], limit: int | None) -> Any:
         try:
             table = _select("read_csv", paths, options, limit)
         except duckdb.Error as error:
-            known = _marked(paths[0])
-            if "unicode" not in str(error).lower() or (_binary(paths[0]) and known is None):
+            if "unicode" not in str(error).lower() or _binary(paths[0]):
                 raise
-            encoding = f", encoding='{known or 'latin-1'}'"
-            notes.append(f"the file is not UTF-8 text: read as {'UTF-16' if known else 'Latin-1'}")
+            encoding = ", encoding='latin-1'"
+            notes.append("the file is not UTF-8 text: read as Latin-1")
             table = _select("read_csv", paths, options + encoding, limit)
         if infinite_dates(table):
             plain = ", auto_type_candidates=['BOOLEAN', 'BIGINT', 'DOUBLE', 'VARCHAR']"
@@ -298,12 +324,6 @@ def _semicolons(path: str, options: str = "") -> bool:
             return found.fetchall()[0][0] == ";"
         except Exception:  # the file was read: how it was delimited is a detail
             return False
-
-
-def _marked(path: str) -> str | None:
-    """The encoding that the first bytes of a file name, other than UTF-8."""
-    with Path(path).open("rb") as file:
-        return "utf-16" if file.read(2) == codecs.BOM_UTF16_LE else None
 
 
 def _binary(path: str) -> bool:

@@ -62,16 +62,19 @@ def check_kind(kind: str | None) -> None:
         raise InvalidParameter(f"--as {kind!r} is no kind of data: write {', '.join(KINDS[:-1])} or {KINDS[-1]}")
 
 
-def read_as(found: Any, kind: str) -> Any:
+def read_as(found: Any, kind: str, every: Any = None) -> Any:
     """A source read as a kind of data.
 
     Args:
         found: The `Source`.
         kind: What to read it as; "auto": series where they are recognised, else as it is.
+        every: The step that the time stamps of series are brought to; with it, what "auto" opens is series.
 
     Raises:
         InvalidData: If it cannot be read so.
     """
+    if every is not None:
+        kind = _series_alone(kind)
     if isinstance(found.data, Stream) or kind == found.kind or (kind == "auto" and found.kind == "series"):
         return found
     if kind in ("auto", "series"):
@@ -80,10 +83,10 @@ def read_as(found: Any, kind: str) -> Any:
         reason = "series, as asked" if kind == "series" else _reason(found.data)
         if reason is None:
             return found
-        data, test = _series(found.data), None if found.test is None else _series(found.test)
+        data, test = _series(found.data, every), None if found.test is None else _series(found.test, every)
         own = found.labels if found.labels is not None and len(found.labels) == data.num_rows else None
         notes = [*found.notes, f"{reason} (--as table reads it otherwise)" if kind == "auto" else reason]
-        return replace(found, kind="series", data=data, test=test, labels=own, notes=notes, format=Series())
+        return replace(found, kind="series", data=data, test=test, labels=own, notes=notes, format=Series(every=every))
     if kind == "images" and isinstance(found.data, np.ndarray) and found.data.ndim > 2:
         return found
     if isinstance(found.data, SeriesSet) or not hasattr(found.data, "shape") or len(found.data.shape) != 2:
@@ -98,10 +101,16 @@ def _reason(data: Any) -> str | None:
         raise InvalidData(f"{error} (--as table reads it as a table)") from error
 
 
-def _series(data: Any) -> SeriesSet:
+def _series_alone(kind: str) -> str:
+    if kind not in ("auto", "series"):
+        raise InvalidParameter(f"every= is the step of series, but the data are to be read as {kind}: leave one out")
+    return "series"
+
+
+def _series(data: Any, every: Any = None) -> SeriesSet:
     if isinstance(data, list):
         raise InvalidData("these are image files, which cannot be read as series")
-    return open_series(data)
+    return open_series(data, every=every)
 
 
 def _of_array(data: NDArray[Any]) -> str | None:

@@ -139,7 +139,7 @@ def _tails(values: Floats, standard: Affine, heavy: float) -> tuple[Scaler, str 
     robust = _robust(values)
     farthest = float(np.abs(robust.forward(values)).max())
     if robust.kind == "robust" and farthest <= FARTHEST:
-        return robust, f"heavy tails (farthest value {farthest:.0f} robust deviations out): robust scaling"
+        return robust, "heavy tails: robust scaling"
     return _quantiles(values), "very heavy tails: quantile scaling"
 
 

@@ -74,6 +74,7 @@ def open_source(
     memory: int | None = None,
     stream: bool = False,
     kind: str | None = None,
+    every: Any = None,
 ) -> Source:
     """Find out what ``source`` means and open it.
 
@@ -91,6 +92,7 @@ def open_source(
         stream: Whether tables are streamed however small.
         kind: "table", "series", "images" or "text" to read it as that; "auto" to recognise series too
             (`narrows.data.recognise.series_reason`), as series. None: a table, images or text.
+        every: The step that time stamps are brought to, such as "1d", which makes ``kind="auto"`` series.
 
     Returns:
         The data and what is known about it.
@@ -113,11 +115,11 @@ def open_source(
         if kind == "text":
             return text_source(source)
         if kind in ("table", "series") and sql is None and isinstance(source, str) and recognised(Path(source)):
-            return read_as(_table(_listed(source), None, Path(source).stem), kind)
+            return read_as(_table(_listed(source), None, Path(source).stem), kind, every)
         found = open_source(
             source, sql=sql, skip_bad=skip_bad, image_size=image_size, url=url, memory=memory, stream=stream
         )
-        return read_as(found, kind)
+        return read_as(found, kind, every)
     options: dict[str, Any] = {"size": image_size, "skip_bad": skip_bad}
     budget = None if memory is None else (memory, stream)
     if isinstance(source, Stream):

@@ -13,22 +13,23 @@ from narrows.data.frames import column_name, open_table, parse_type
 from narrows.errors import InvalidData
 
 
-def fill_cells(raw: Any, columns: list[Column], values: np.ndarray) -> Any:
+def fill_cells(raw: Any, columns: list[Column], values: np.ndarray, drawn: bool = False) -> Any:
     """A copy of a table with its blanks filled; every observed cell is the very one that was given.
 
     Args:
         raw: Array or DataFrame; its columns in the order of ``columns``.
         columns: The fitted columns.
         values: ``(n, d)`` scaled values.
+        drawn: Whether they are drawn, to look like those of training, or what is expected.
 
     Returns:
-        The same kind of table. Whole numbers in columns of floating-point type are filled with their expected value
-        as it is, those in columns of whole-number type with the nearest whole number.
+        The same kind of table. Drawn numbers have as many decimal places as the column's own. Expected values stay as
+        they are, also of whole numbers in columns of floating-point type; columns of whole-number type get the nearest.
     """
     opened = open_table(raw)
     blanks = [blank_cells(cells) for cells in opened.cells]
     filled = [
-        None if not blank.any() or column.kind == "blank" else _decode(column, values[blank, j])
+        None if not blank.any() or column.kind == "blank" else _decode(column, values[blank, j], drawn)
         for j, (column, blank) in enumerate(zip(columns, blanks, strict=True))
     ]
     if opened.container.kind == "numpy":
@@ -38,14 +39,15 @@ def fill_cells(raw: Any, columns: list[Column], values: np.ndarray) -> Any:
     return _arrow(raw, opened, blanks, filled)
 
 
-def _decode(column: Column, z: np.ndarray) -> Any:
+def _decode(column: Column, z: np.ndarray, drawn: bool) -> Any:
     """Cells of scaled values, as an Arrow array; what was pooled is what it most likely is, not the pool's name."""
     if column.likely is not None:
         column = replace(column, other=column.likely)
-    if column.kind == "integer" and pa.types.is_floating(parse_type(column.type)) and column.scaler is not None:
+    expected = column.kind == "integer" and column.scaler is not None and not drawn
+    if expected and pa.types.is_floating(parse_type(column.type)):
         x = np.clip(column.scaler.inverse(z.astype(float)), column.low, column.high)
         return pa.array(x + column.base)
-    return column.decode(z.astype(float), np.zeros(len(z), bool))
+    return column.decode(z.astype(float), np.zeros(len(z), bool), drawn=drawn)
 
 
 def _array(raw: Any, blanks: list[np.ndarray], filled: list[Any]) -> Any:

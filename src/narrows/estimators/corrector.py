@@ -111,7 +111,7 @@ class Corrector(BaseEstimator):
 
     def __init__(
         self,
-        error_rate: Annotated[float, Interval(0, 0.5, open_low=True)] = 0.1,
+        error_rate: Annotated[float, Interval(0, 0.5, open_low=True)] = 0.3,
         *,
         weight: Annotated[float, Interval(0, open_low=True)] = 1.0,
         vocabulary: Annotated[int, Interval(1)] = 100_000,

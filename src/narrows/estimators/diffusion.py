@@ -220,7 +220,7 @@ class Diffusion(Captioned):
         rows = self._rows(blanked)
         kept = torch.ones_like(rows.values, dtype=torch.bool) if rows.observed is None else rows.observed
         if table:
-            filled = fill_cells(blanked, list(self.format_.columns), self._completed(rows, kept, seed))
+            filled = fill_cells(blanked, list(self.format_.columns), self._completed(rows, kept, seed), drawn=True)
             return filled if known is None else _restored(like, known, filled)
         if isinstance(like, (str, os.PathLike)) or isinstance(like[0], (str, os.PathLike)):
             like = self.format_.from_values(rows.values)  # files: their pixels

@@ -23,6 +23,7 @@ from narrows.training.seeds import seeded
 
 FEW = 500  # rows below which a generator may learn them by heart
 BETAS = (0.5, 0.99)  # with Adam's usual momentum, generators circle around modes: measured on eight Gaussians
+IMAGES = 0.25  # rate of both players on images: at the settings' own, dense generators of digits collapsed
 WATCH_SEED = 20_251_121  # the noise of these rows is the same at every epoch, so that epochs can be compared
 
 
@@ -52,8 +53,7 @@ class NoiseChoices(ModelChoices):
         if size is None:
             size = min(64, max(8, 2 * layout.size))
             reasons.append(f"{size} numbers of noise per row: twice the {layout.size} values of a row, from 8 to 64")
-        # what is judged is how pixels go together, at every place: convolutions even for small images
-        network = self.network or steep(default_network(layout, reasons, aligned=0), layout)
+        network = self.network or steep(default_network(layout, reasons), layout)
         if len(rows) < FEW:
             reasons.append(
                 f"{len(rows)} rows are few for this model, which can learn them by heart: look whether it makes copies "
@@ -98,8 +98,9 @@ class GANChoices(NoiseChoices):
     def plan(self, module: GANModule, layout: Layout) -> Plan:
         """Two players; watched is whether kinds of rows are missing."""
         assert self.loss is not None
-        judge = Player(DiscriminatorStep(module, self.loss), trainable(module.discriminator), betas=BETAS)
-        maker = Player(GeneratorStep(module, self.loss), trainable(module.generator), self.every, BETAS)
+        rate = IMAGES if len(module.layout.shape) == 3 else 1.0
+        judge = Player(DiscriminatorStep(module, self.loss), trainable(module.discriminator), 1, BETAS, rate)
+        maker = Player(GeneratorStep(module, self.loss), trainable(module.generator), self.every, BETAS, rate)
         return Plan(module, [maker, judge], watcher(module), module.follow, judged=False)
 
     def describe(self, history: History, module: GANModule) -> None:
@@ -129,10 +130,10 @@ class MomentChoices(NoiseChoices):
 
 
 def steep(network: Network, layout: Layout) -> Network:
-    """The network for a game: three layers where it is dense, and ReLU, which can step from one mode to the next."""
+    """The network for a game: wide layers, three for tables, and ReLU, which can step from one mode to the next."""
     if isinstance(network, networks.Dense):
         width = max(128, networks.dense.default_widths(layout.shape, 1)[0])
-        return network.set_params(widths=(width,) * 3, activation="relu")
+        return network.set_params(widths=(width,) * (2 if len(layout.shape) == 3 else 3), activation="relu")
     return network.set_params(activation="relu")
 
 

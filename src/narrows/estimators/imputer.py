@@ -175,7 +175,7 @@ class Imputer(OneToOneFeatureMixin, TransformerMixin, TaskEstimator):
             random_state: Whole number for equal draws; None: others every time.
 
         Returns:
-            ``n`` tables of the same kind as ``X``.
+            ``n`` tables of the same kind as ``X``. Drawn numbers have as many decimal places as the column's own.
 
         Raises:
             InvalidParameter: If ``n`` is below 1.
@@ -184,7 +184,7 @@ class Imputer(OneToOneFeatureMixin, TransformerMixin, TaskEstimator):
             raise InvalidParameter(f"draws(n={n!r}): n must be a whole number of at least 1")
         rows = self._rows(X)
         seed = draw_seed(random_state)
-        return [self._written(X, values) for values in self.filler_.draw(rows, int(n), seed)]
+        return [self._written(X, values, drawn=True) for values in self.filler_.draw(rows, int(n), seed)]
 
     def self_test(self, X: Any, random_state: Any = 0, share: float = 0.1) -> SelfTest:
         """Hide some observed cells, learn from the rest, and compare what is filled in with what was there.
@@ -207,7 +207,7 @@ class Imputer(OneToOneFeatureMixin, TransformerMixin, TaskEstimator):
         seed = draw_seed(random_state)
         return run_self_test(clone(self).set_params(random_state=seed), X, float(share), seed)
 
-    def _written(self, X: Any, values: torch.Tensor) -> Any:
+    def _written(self, X: Any, values: torch.Tensor, drawn: bool = False) -> Any:
         columns = list(self.format_.columns)
         opened = open_table(X)
         if opened.names is not None and self.format_.named:
@@ -223,7 +223,7 @@ class Imputer(OneToOneFeatureMixin, TransformerMixin, TaskEstimator):
             warnings.warn(
                 DataWarning(f"columns {still!r} were blank throughout in training: they stay blank"), stacklevel=3
             )
-        return fill_cells(X, columns, values.numpy())
+        return fill_cells(X, columns, values.numpy(), drawn)
 
     def __sklearn_tags__(self) -> Tags:
         """Blanks are what it is for."""

@@ -160,8 +160,10 @@ class Synthesizer(TaskEstimator):
         # nothing is set before everything has worked: bad input leaves no half-fitted synthesizer
         self.model_, self._source, self.seed_ = model, source, seed
         self.margins_ = source.margins if isinstance(source, MarginSource) else None
-        self.format_ = model.format_ if self.margins_ is None else self.margins_.format
-        self.reasons_ = list(model.reasons_)
+        self.format_, self.reasons_ = model.format_, list(model.reasons_)
+        if self.margins_ is not None:  # the user's columns, not the states and scores that the model sees
+            self.format_ = self.margins_.format
+            self.reasons_ = [*self.format_.reasons, *model.choices_.reasons]
         describe_features(self, self.format_)
         return self
 

@@ -39,32 +39,33 @@ def ngram_log_probs(train: NDArray[Any], test: NDArray[Any], size: int, order: i
     judged = np.concatenate([seen[max(0, len(seen) - order + 1) :], test.astype(np.int64)])
     p = np.full(len(judged), 1.0 / size)
     for n in range(1, order + 1):
-        grams, wanted = _keys(seen, size, n), _keys(judged, size, n)
+        grams, wanted = in_a_row(seen, size, n), in_a_row(judged, size, n)
         found, counts = np.unique(grams, return_counts=True)
         histories, first = np.unique(found // size, return_index=True)
         followed = np.diff(np.append(first, len(found)))
         total = np.add.reduceat(counts, first) if len(first) else counts
-        c, t, all_ = _look(found, counts, wanted), *(_look(histories, v, wanted // size) for v in (followed, total))
+        c, before = looked_up(found, counts, wanted, 0), wanted // size
+        t, all_ = (looked_up(histories, v, before, 0) for v in (followed, total))
         known = all_ > 0
         longer = p[n - 1 :]
         longer[known] = (c[known] + t[known] * longer[known]) / (all_[known] + t[known])
     return np.log(p[len(judged) - len(test) :])
 
 
-def _keys(tokens: NDArray[np.int64], size: int, n: int) -> NDArray[np.int64]:
-    """Every n tokens in a row as one number, which begins with the first."""
+def in_a_row(tokens: NDArray[np.int64], size: int, n: int) -> NDArray[np.int64]:
+    """Every n tokens in a row as one number, which begins with the first; ``(len(tokens) - n + 1,)``."""
     keys = np.zeros(max(0, len(tokens) - n + 1), dtype=np.int64)
     for place in range(n):
         keys = keys * size + tokens[place : place + len(keys)]
     return keys
 
 
-def _look(keys: NDArray[np.int64], values: NDArray[np.int64], wanted: NDArray[np.int64]) -> NDArray[np.int64]:
-    """The values of keys, 0 where there is none."""
+def looked_up(keys: NDArray[np.int64], values: NDArray[Any], wanted: NDArray[np.int64], other: float) -> NDArray[Any]:
+    """The values of wanted keys, among keys that are in order; ``other`` where there is none."""
     if not len(keys):
-        return np.zeros(len(wanted), dtype=np.int64)
+        return np.full(wanted.shape, other, dtype=values.dtype)
     place = np.searchsorted(keys, wanted).clip(max=len(keys) - 1)
-    return np.where(keys[place] == wanted, values[place], 0)
+    return np.where(keys[place] == wanted, values[place], other)
 
 
 @dataclass(frozen=True)

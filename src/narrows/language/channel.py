@@ -71,7 +71,8 @@ class Channel:
         rows, lengths = self._rows(meant)
         with torch.inference_mode():
             seen = self._rows([typed])[0].expand(len(meant), -1)
-            return self._forward(self._flat, rows, lengths, seen, torch.full_like(lengths, len(typed))).log()
+            p = self._forward(self._flat, rows, lengths, seen, torch.full_like(lengths, len(typed)))
+            return (p / self._edited(rows)[1]).log()
 
     def learnt(self, pairs: Iterable[tuple[str, str]]) -> Self:
         """A channel that has learnt from misspellings; expectation maximisation from this one's probabilities.
@@ -94,9 +95,8 @@ class Channel:
         """Words as numbers ``(n, longest)``, 0 behind their ends, and their lengths ``(n,)``."""
         lengths = torch.tensor([len(w) for w in words])
         rows = torch.zeros(len(words), max(1, int(lengths.max())), dtype=torch.long)
-        other = self.size - 1
-        for row, word in zip(rows, words, strict=True):
-            row[: len(word)] = torch.tensor([self._index.get(c, other) for c in word], dtype=torch.long)
+        letters = [self._index.get(c, self.size - 1) for word in words for c in word]
+        rows[torch.arange(rows.shape[1]) < lengths.unsqueeze(1)] = torch.tensor(letters, dtype=torch.long)
         return rows, lengths
 
     def _forward(
@@ -122,6 +122,26 @@ class Channel:
             rows.append(self._dropped(row, drop))
         table, each = torch.stack(rows, 1), torch.arange(n)
         return table[each, typed_lengths, lengths]
+
+    @cached_property
+    def _sums(self) -> dict[str, Tensor]:
+        """What the probabilities of all that can become of a letter, or of two, add up to."""
+        t = self.tables
+        one = t["same"] + t["one_for_two"].sum((1, 2))
+        two = t["swapped"].clone().fill_diagonal_(0) + t["two_for_one"].sum(2)
+        first, rest = one + t["first"].sum(1), one + t["rest"].sum(1)
+        return {"first": first, "rest": rest, "dropped": t["dropped"], "two": two, "added": 1 - t["added"].sum(1)}
+
+    def _edited(self, meant: Tensor) -> tuple[Tensor, Tensor]:
+        """What all ways of writing words add up to, and those with an edit at least; ``(n,)`` each."""
+        s, n = self._sums, len(meant)
+        before = torch.cat([torch.zeros(n, 1, dtype=torch.long), meant[:, :-1]], 1)
+        earlier, last = torch.zeros(n, dtype=torch.float64), (1 / s["added"][0]).expand(n)
+        for j in range(meant.shape[1]):
+            m, b = meant[:, j], before[:, j]
+            more = last * (s["rest" if j else "first"][m] + s["dropped"][b, m]) + earlier * s["two"][b, m] * (j > 0)
+            earlier, last = last, torch.where(m > 0, more / s["added"][m], last)
+        return last, last - torch.where(meant > 0, self.tables["same"][meant], 1.0).prod(1)
 
     @staticmethod
     def _dropped(row: Tensor, drop: Tensor) -> Tensor:
@@ -165,21 +185,25 @@ class Channel:
             meant, lengths = self._rows([m for _, m in part])
             flat = {name: log.exp().flatten() for name, log in logs.items()}
             p = self._forward(flat, meant, lengths, typed, typed_lengths)
-            usable = p > 0
-            found = torch.autograd.grad(p[usable].log().sum(), list(logs.values()))
+            usable, (all_, edited) = p > 0, self._edited(meant)
+            times = (all_ / edited)[usable]  # how often a word is written until it is wrong
+            right = torch.where(meant > 0, logs["same"][meant], 0.0).sum(1)[usable]
+            found = torch.autograd.grad((p[usable].log() + (times - 1) * right).sum(), list(logs.values()))
             for name, gradient in zip(logs, found, strict=True):  # d ln p / d ln θ is the expected count of an edit
                 counts[name] += gradient
-            self._add_chances(chances, meant[usable])
+            self._add_chances(chances, meant[usable], times)
         return {n: (counts[n] + KNOWN * prior[n]) / (chances[n] + KNOWN) for n in self.tables}
 
-    def _add_chances(self, chances: dict[str, Tensor], meant: Tensor) -> None:
+    def _add_chances(self, chances: dict[str, Tensor], meant: Tensor, times: Tensor) -> None:
+        """How often each edit could have happened, when every word was written so many times."""
         a, start = self.size, torch.zeros(len(meant), 1, dtype=torch.long)
         before = torch.cat([start, meant[:, :-1]], 1)
-        exists, ones = meant > 0, torch.bincount(meant[meant > 0], minlength=a).double()
-        two = torch.bincount((before * a + meant)[exists], minlength=a * a).double().view(a, a)
-        first = torch.bincount(meant[:, 0], minlength=a).double()
+        exists, each = meant > 0, times.unsqueeze(1).expand(meant.shape)
+        ones = torch.bincount(meant[exists], each[exists], a)
+        two = torch.bincount((before * a + meant)[exists], each[exists], a * a).view(a, a)
+        first = torch.bincount(meant[:, 0], times, a)
         behind = ones.clone()
-        behind[0] = len(meant)
+        behind[0] = times.sum()
         chances["same"] += ones
         chances["first"] += first.unsqueeze(1)
         chances["rest"] += (ones - first).unsqueeze(1)

@@ -8,7 +8,7 @@ from typing import Protocol
 
 import numpy as np
 
-from narrows.language.ngrams import BEGIN, END, Floats
+from narrows.language.ngrams import BEGIN, END, Floats, Ints
 
 
 class Scores(Protocol):
@@ -79,10 +79,12 @@ def search(edges: Sequence[Edge], length: int, model: Scores, *, width: int = 32
         ending[edge.end].append(edge)
     beams: list[list[_State]] = [[_State(0.0, (BEGIN, BEGIN), None, None)]] + [[] for _ in range(length)]
     for place in range(1, length + 1):
-        best: dict[tuple[int, int], _State] = {}
-        for start in {edge.start for edge in ending[place]}:
-            _extend(best, beams[start], [e for e in ending[place] if e.start == start], model, weight)
-        beams[place] = sorted(best.values(), key=lambda s: -s.score)[:width]
+        kinds = sorted({(e.start, len(e.tokens)) for e in ending[place] if beams[e.start]})
+        ways = [
+            _Ways.of(beams[start], [e for e in ending[place] if (e.start, len(e.tokens)) == (start, n)], model, weight)
+            for start, n in kinds
+        ]
+        beams[place] = _best(ways, width)
     last = np.array([s.last for s in beams[length]], np.int64).reshape(-1, 2)
     ends = weight * model.log_prob(last[:, 0], last[:, 1], END)
     paths = [Path(s.score + float(e), _edges(s)) for s, e in zip(beams[length], ends, strict=True)]
@@ -119,27 +121,43 @@ def gain(path: Sequence[Edge], place: int, instead: Sequence[Edge], model: Score
     return part([path[place]]) - part(instead)
 
 
-def _extend(
-    best: dict[tuple[int, int], _State], states: list[_State], edges: list[Edge], model: Scores, weight: float
-) -> None:
-    """Go on from every state by every edge; keep the best way to each pair of last tokens."""
-    if not states:
-        return
-    scores = np.array([s.score for s in states])
-    a, b = np.array([s.last for s in states], np.int64).T
-    for count in {len(e.tokens) for e in edges}:
-        chosen = [e for e in edges if len(e.tokens) == count]
-        tokens = np.array([e.tokens for e in chosen], np.int64)
-        total = scores[:, None] + np.array([e.cost for e in chosen])
-        before, last = np.broadcast_to(a[:, None], total.shape), np.broadcast_to(b[:, None], total.shape)
-        for step in range(count):
-            token = np.broadcast_to(tokens[:, step], total.shape)
-            total = total + weight * model.log_prob(before, last, token)
-            before, last = last, token
-        for i, j in np.ndindex(*total.shape):
-            key, value = (int(before[i, j]), int(last[i, j])), float(total[i, j])
-            if key not in best or best[key].score < value:
-                best[key] = _State(value, key, chosen[j], states[i])
+@dataclass
+class _Ways:
+    """Every way on from some states by some edges of equally many tokens, state by state."""
+
+    states: list[_State]
+    edges: list[Edge]
+    scores: Floats
+    before: Ints
+    last: Ints
+
+    @classmethod
+    def of(cls, states: list[_State], edges: list[Edge], model: Scores, weight: float) -> _Ways:
+        """Their scores and last two tokens, one per pair."""
+        total = np.add.outer([s.score for s in states], [e.cost for e in edges])
+        a, b = (np.broadcast_to(t[:, None], total.shape) for t in np.array([s.last for s in states], np.int64).T)
+        for token in np.array([e.tokens for e in edges], np.int64).T:
+            token = np.broadcast_to(token, total.shape)
+            total = total + weight * model.log_prob(a, b, token)
+            a, b = b, token
+        return cls(states, edges, total.ravel(), a.ravel(), b.ravel())
+
+
+def _best(ways: Sequence[_Ways], width: int) -> list[_State]:
+    """The best way to each pair of last tokens, and of these the ``width`` best."""
+    if not ways:
+        return []
+    scores, before, last = (np.concatenate([getattr(w, name) for w in ways]) for name in ("scores", "before", "last"))
+    order = np.lexsort((-scores, last, before))
+    new = np.diff(before[order], prepend=-1) | np.diff(last[order], prepend=-1)
+    first = order[new != 0]
+    found, starts = [], np.cumsum([0, *(len(w.scores) for w in ways)])
+    for i in first[np.argsort(-scores[first], kind="stable")[:width]].tolist():
+        which = int(np.searchsorted(starts, i, side="right")) - 1
+        state, edge = divmod(i - int(starts[which]), len(ways[which].edges))
+        pair = int(before[i]), int(last[i])
+        found.append(_State(float(scores[i]), pair, ways[which].edges[edge], ways[which].states[state]))
+    return found
 
 
 def _edges(state: _State | None) -> tuple[Edge, ...]:

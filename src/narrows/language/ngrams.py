@@ -1,19 +1,22 @@
-"""Counts of what follows what: an interpolated Kneser-Ney trigram model over whole numbers."""
+"""Counts of what follows what: an interpolated Kneser-Ney model of n-grams over whole numbers."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
 
+from narrows.evaluate.ngrams import in_a_row, looked_up
+
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 
 BEGIN, END, UNKNOWN = 0, 1, 2  # the tokens of every model; those of its vocabulary come after
 SPECIAL = 3
+NAMES = ("two", "three", "four", "five")
 FULL = 3.0  # counts of this size and more share one discount
 
 
@@ -28,16 +31,16 @@ class _Order:
 
     def look(self, histories: Ints, grams: Ints) -> tuple[Floats, Floats]:
         """The shares of some n-grams (0 where unseen), and what their histories leave (1 where unseen)."""
-        return _found(self.grams, self.shares, grams, 0.0), _found(self.histories, self.left, histories, 1.0)
+        return looked_up(self.grams, self.shares, grams, 0.0), looked_up(self.histories, self.left, histories, 1.0)
 
 
 class Ngrams:
-    """A trigram model with modified Kneser-Ney smoothing, every order interpolated with the shorter ones.
+    """A model of n-grams with modified Kneser-Ney smoothing, every order interpolated with the shorter ones.
 
-    p(c | a b) = (n(a b c) − D)₊ / n(a b) + γ(a b) p(c | b), where p(c | b) is made likewise of the number of
-    *different* words that (b c) was seen behind, and the shortest order of an even share for every token. The discount
-    D depends on whether n is 1, 2 or more, and γ is what the discounts left over. What was seen once tells how likely
-    the unseen is: the share of `UNKNOWN` is at least that of the tokens seen once (Good and Turing's estimate).
+    Of trigrams, p(c | a b) = (n(a b c) − D)₊ / n(a b) + γ(a b) p(c | b), where p(c | b) is made likewise of the number
+    of *different* words that (b c) was seen behind, and the shortest order of an even share for every token. The
+    discount D depends on whether n is 1, 2 or more, and γ is what the discounts left over. What was seen once tells how
+    likely the unseen is: the share of `UNKNOWN` is at least that of the tokens seen once (Good and Turing's estimate).
 
     Args:
         size: How many tokens there are, the special ones included.
@@ -53,70 +56,81 @@ class Ngrams:
         ```
     """
 
-    def __init__(self, size: int, three: _Order, two: _Order, one: Floats) -> None:
+    def __init__(self, size: int, one: Floats, longer: Sequence[_Order]) -> None:
         self.size = size
-        self._three, self._two, self._one = three, two, one
+        self._one, self._longer = one, tuple(longer)
+
+    @property
+    def order(self) -> int:
+        """n: how many tokens are looked at together."""
+        return 1 + len(self._longer)
 
     @classmethod
-    def learn(cls, sentences: Iterable[Any], size: int) -> Self:
+    def learn(cls, sentences: Iterable[Any], size: int, order: int = 3) -> Self:
         """Count the n-grams of sentences.
 
         Args:
             sentences: Sequences of whole numbers from 2 to ``size`` − 1 (`UNKNOWN` and the vocabulary's).
-            size: How many tokens there are.
+            size: How many tokens there are; ``size ** order`` is below 2 ** 63.
+            order: n: how many tokens are looked at together, from 2 to 5.
 
         Returns:
             The model.
         """
-        parts = [piece for s in sentences for piece in ([BEGIN, BEGIN], s, [END])]
+        start = [BEGIN] * (order - 1)
+        parts = [piece for s in sentences for piece in (start, s, [END])]
         line = np.concatenate([np.asarray(p, np.int64) for p in parts]) if parts else np.empty(0, np.int64)
-        pairs = line[:-1] * size + line[1:]
-        ends = line[2:] != BEGIN
-        threes, three_counts = np.unique((pairs[:-1] * size + line[2:])[ends], return_counts=True)
-        twos, two_counts = np.unique(threes % size**2, return_counts=True)
-        # nothing stands before a beginning, so that behind it all that counts is how often
-        first = twos // size == BEGIN
-        openings, times = np.unique(line[2:][ends & (line[1:-1] == BEGIN)], return_counts=True)
-        two_counts[first] = times[np.searchsorted(openings, twos[first] % size)]
-        ones = np.bincount(twos % size, minlength=size).astype(np.float64)
+        grams, longer = np.empty(0, np.int64), list[_Order]()
+        for n in range(order, 1, -1):
+            keys = in_a_row(line, size, n)
+            keys = keys[keys % size != BEGIN]
+            if n < order:  # nothing stands before a beginning, so that behind it all that counts is how often
+                inner, opening = grams % size**n, keys // size ** (n - 1) == BEGIN
+                keys = np.concatenate([inner[inner // size ** (n - 1) != BEGIN], keys[opening]])
+            grams, counts = np.unique(keys, return_counts=True)
+            longer.append(_order(grams, counts, size))
+        ones = np.bincount(grams % size, minlength=size).astype(np.float64)
         tokens = np.bincount(line, minlength=size)
         ones[UNKNOWN] = max(ones[UNKNOWN], float((tokens[SPECIAL:] == 1).sum()))
-        return cls(size, _order(threes, three_counts, size), _order(twos, two_counts, size), _shortest(ones))
+        return cls(size, _shortest(ones), longer[::-1])
 
-    def log_prob(self, a: Any, b: Any, c: Any) -> Floats:
-        """Ln p(c | a b), in nats; the arguments are whole numbers or arrays of one shape, or of shapes that broadcast.
+    def log_prob(self, *tokens: Any) -> Floats:
+        """Ln p(the last token | those before it), in nats.
 
         Args:
-            a: The token before the last.
-            b: The last token.
-            c: The next token.
+            tokens: n whole numbers, or arrays of one shape, or of shapes that broadcast.
         """
-        a, b, c = np.broadcast_arrays(*(np.asarray(t, np.int64) for t in (a, b, c)))
-        pair = b * self.size + c
-        short, short_left = self._two.look(b, pair)
-        long, long_left = self._three.look(a * self.size + b, a * self.size**2 + pair)
-        return np.log(long + long_left * (short + short_left * self._one[c]))
+        *rest, key = np.broadcast_arrays(*(np.asarray(t, np.int64) for t in tokens))
+        p, history = self._one[key], np.zeros_like(key)
+        for n, order in enumerate(self._longer, start=2):
+            before = rest[-(n - 1)]
+            key, history = key + before * self.size ** (n - 1), history + before * self.size ** (n - 2)
+            share, left = order.look(history, key)
+            p = share + left * p
+        return np.log(p)
 
     def score(self, sentence: Any) -> float:
         """Ln p of a whole sentence, its end included, in nats."""
-        line = np.concatenate([[BEGIN, BEGIN], np.asarray(sentence, np.int64), [END]]).astype(np.int64)
-        return float(self.log_prob(line[:-2], line[1:-1], line[2:]).sum())
+        n = self.order
+        line = np.concatenate([[BEGIN] * (n - 1), np.asarray(sentence, np.int64), [END]]).astype(np.int64)
+        return float(self.log_prob(*(line[i : len(line) - n + 1 + i] for i in range(n))).sum())
 
     def arrays(self) -> dict[str, npt.NDArray[Any]]:
         """All that was learnt, by name."""
         found: dict[str, npt.NDArray[Any]] = {"one": self._one}
-        for name, order in (("three", self._three), ("two", self._two)):
+        for name, order in zip(NAMES, self._longer, strict=False):
             found |= {f"{name}_{field}": value for field, value in vars(order).items()}
         return found
 
     @classmethod
     def restored(cls, size: int, arrays: Mapping[str, Any]) -> Self:
         """The model that `arrays` wrote down."""
-        three, two = (
+        longer = [
             _Order(*(np.asarray(arrays[f"{name}_{field}"]) for field in _Order.__dataclass_fields__))
-            for name in ("three", "two")
-        )
-        return cls(size, three, two, np.asarray(arrays["one"]))
+            for name in NAMES
+            if f"{name}_grams" in arrays
+        ]
+        return cls(size, np.asarray(arrays["one"]), longer)
 
 
 def _order(grams: Ints, counts: Any, size: int) -> _Order:
@@ -144,11 +158,3 @@ def _discounts(counts: Any) -> Floats:
         return np.array([0.0, 0.5, 0.75, 0.9])
     y = n[0] / (n[0] + 2 * n[1])
     return np.array([0.0, *(min(max(k - (k + 1) * y * n[k] / n[k - 1], 0.05), k - 0.05) for k in (1, 2, 3))])
-
-
-def _found(keys: Ints, values: Floats, wanted: Ints, other: float) -> Floats:
-    """The values of wanted keys, which are sorted; ``other`` where there is none."""
-    if not len(keys):
-        return np.full(wanted.shape, other)
-    place = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
-    return np.where(keys[place] == wanted, values[place], other)

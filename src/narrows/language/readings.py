@@ -16,6 +16,7 @@ from narrows.language.words import WORD, Piece, plain
 
 LOOKED_AT = 300  # words that look like the one written, whose probabilities are computed
 SPACED = 0.01  # share of the errors that are a space too many or too few
+TOGETHER = 5  # letters that are looked at together in words that are not known
 REMEMBERED = 50_000  # words whose readings are kept
 
 
@@ -111,9 +112,9 @@ class Readings:
 
 
 def spelling_of(words: Sequence[str], letters: str) -> Ngrams:
-    """A model of how words are spelt, each counting once."""
+    """A model of how words are spelt, each counting once; known stems with other endings are likely to it."""
     index = {letter: i + SPECIAL for i, letter in enumerate(letters)}
-    return Ngrams.learn(([index.get(c, UNKNOWN) for c in word] for word in words), len(letters) + SPECIAL)
+    return Ngrams.learn(([index.get(c, UNKNOWN) for c in w] for w in words), len(letters) + SPECIAL, TOGETHER)
 
 
 __all__ = ["BEGIN", "END", "Readings", "spelling_of"]

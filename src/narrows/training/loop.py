@@ -45,12 +45,14 @@ class Player:
         every: It moves at every n-th step.
         betas: How long Adam remembers gradients and their squares, where that is to be other than usual: an opponent
             that moves makes old gradients wrong.
+        rate: Of learning, in units of the settings'.
     """
 
     step: nn.Module
     parameters: Sequence[Tensor]
     every: int = 1
     betas: tuple[float, float] | None = None
+    rate: float = 1.0
 
 
 class Loop:
@@ -244,7 +246,7 @@ class Loop:
             with torch.inference_mode(gradients.replayed):
                 if self.training.clip is not None:
                     self._clip(player.parameters, self.training.clip)
-                self._move(player.parameters, optimiser, rate)
+                self._move(player.parameters, optimiser, rate * player.rate)
                 if number == 0:
                     self._add(gradients.names, values)
         if self.after_step is not None:

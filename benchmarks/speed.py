@@ -58,7 +58,7 @@ CASES: dict[str, dict[str, Any]] = {
         "peers": ("PyTorch, DataLoader", "PyTorch, by index", "pythae", "JAX, scan"),
     },
     "wide": {"rows": 50_000, "batch": 128, "epochs": 3, "target": 0.5, "peers": DENSE},
-    "mixed": {"rows": 50_000, "batch": 128, "epochs": 3, "target": 0.08, "peers": DENSE},
+    "mixed": {"rows": 50_000, "batch": 128, "epochs": 3, "target": 0.067, "peers": DENSE},
     "lstm": {
         "rows": 4_500, "batch": 64, "epochs": 3, "target": 0.2,
         "peers": ("PyTorch, DataLoader", "PyTorch, by index", "Keras, JAX"),

@@ -14,13 +14,21 @@ from typing import Any
 
 import numpy as np
 
-from narrows._arrow import pa, pc
+from narrows._arrow import pa
 from narrows.data.corpus import read_pieces
 from narrows.data.encodings import marked
 from narrows.data.frames import notes_of, with_notes
 from narrows.data.paths import CSV, JSON, NUMPY, PARQUET, SQLITE, expand, first_line, kind_of, suffix_of
 from narrows.data.stores import read_array, read_numpy, read_sqlite
-from narrows.data.text_tables import MARKERS, boolean_words, infinite_dates, marker_words, ragged_line, tidy
+from narrows.data.text_tables import (
+    MARKERS,
+    boolean_words,
+    check_zeros,
+    infinite_dates,
+    marker_words,
+    ragged_line,
+    tidy,
+)
 from narrows.errors import InvalidData, InvalidParameter, InvalidType, UnreadableFile
 from narrows.files import atomic
 
@@ -329,20 +337,6 @@ def _semicolons(path: str, options: str = "") -> bool:
 def _binary(path: str) -> bool:
     with Path(path).open("rb") as file:
         return b"\0" in file.read(4096) and not path.endswith(".gz")
-
-
-def check_zeros(paths: Sequence[str], table: Any) -> None:
-    """Raise where cells of text files hold zero bytes: what a crash leaves in a file turns numbers into text."""
-    texts = (c for c in table.columns if pa.types.is_string(c.type) or pa.types.is_large_string(c.type))
-    if not any(pc.any(pc.match_substring(c, "\0")).as_py() for c in texts):
-        return
-    damaged = next((p for p in paths if _zeros(p)), "the table")
-    raise UnreadableFile(f"{damaged} is damaged: it holds zero bytes, which no text does. Restore it, or leave it out")
-
-
-def _zeros(path: str) -> bool:
-    with gzip.open(path) if path.endswith(".gz") else Path(path).open("rb") as file:
-        return any(b"\0" in block for block in iter(lambda: file.read(2**20), b""))
 
 
 def _read_parquet(paths: Sequence[str], limit: int | None) -> Any:

@@ -16,7 +16,7 @@ from narrows.data.budget import CELL, in_words, needed, plain_size, size_in_byte
 from narrows.data.paths import CSV, JSON, PARQUET, expand, first_line, kind_of, suffix_of
 from narrows.data.sources import open_source
 from narrows.data.stream import Group, PictureStream, Stream, TableStream, check_columns
-from narrows.data.text_tables import MARKERS, infinite_dates, marker_words, trimmed
+from narrows.data.text_tables import MARKERS, check_zeros, infinite_dates, marker_words, trimmed
 from narrows.data.words import Words
 from narrows.errors import DiskFull, InvalidData, UnreadableFile
 from narrows.files import disk_full
@@ -165,14 +165,12 @@ def _spooled(paths: Sequence[str], kind: str, name: str, memory: int, sql: str |
 
     folder = tempfile.TemporaryDirectory(prefix="narrows-")
     target = Path(folder.name) / "rows.parquet"
-    comma = kind == CSV and readers._semicolons(paths[0])
+    comma, text = kind == CSV and readers._semicolons(paths[0]), kind in (CSV, "") or sql is not None
     last: Exception | None = None
     for query in _queries(paths, kind, sql):
         try:
             with disk_full("the temporary copy of the table"):
-                schema, words, blanks = _write(
-                    query, paths, target, memory, kind in (CSV, "") or sql is not None, comma
-                )
+                schema, words, blanks = _write(query, paths, target, memory, text, comma)
             break
         except _Reread:
             continue
@@ -276,7 +274,7 @@ def _write(
             for table in _blocks(reader, memory // OWN):
                 if infinite_dates(table):
                     raise _Reread
-                readers.check_zeros(paths if text else (), table)
+                check_zeros(paths if text else (), table)
                 for word in words:
                     column = trimmed(table[word.name].combine_chunks())
                     word.add(column)

@@ -16,19 +16,11 @@ import numpy as np
 
 from narrows._arrow import pa
 from narrows.data.corpus import read_pieces
-from narrows.data.encodings import marked
+from narrows.data.encodings import binary, check_zeros, marked
 from narrows.data.frames import notes_of, with_notes
 from narrows.data.paths import CSV, JSON, NUMPY, PARQUET, SQLITE, expand, first_line, kind_of, suffix_of
 from narrows.data.stores import read_array, read_numpy, read_sqlite
-from narrows.data.text_tables import (
-    MARKERS,
-    boolean_words,
-    check_zeros,
-    infinite_dates,
-    marker_words,
-    ragged_line,
-    tidy,
-)
+from narrows.data.text_tables import MARKERS, boolean_words, infinite_dates, marker_words, ragged_line, tidy
 from narrows.errors import InvalidData, InvalidParameter, InvalidType, UnreadableFile
 from narrows.files import atomic
 
@@ -249,7 +241,7 @@ def _read_bytes(paths: Sequence[str], limit: int | None) -> Any:
         try:
             table = _select("read_csv", paths, options, limit)
         except duckdb.Error as error:
-            if "unicode" not in str(error).lower() or _binary(paths[0]):
+            if "unicode" not in str(error).lower() or binary(paths[0]):
                 raise
             encoding = ", encoding='latin-1'"
             notes.append("the file is not UTF-8 text: read as Latin-1")
@@ -332,11 +324,6 @@ def _semicolons(path: str, options: str = "") -> bool:
             return found.fetchall()[0][0] == ";"
         except Exception:  # the file was read: how it was delimited is a detail
             return False
-
-
-def _binary(path: str) -> bool:
-    with Path(path).open("rb") as file:
-        return b"\0" in file.read(4096) and not path.endswith(".gz")
 
 
 def _read_parquet(paths: Sequence[str], limit: int | None) -> Any:

@@ -13,10 +13,11 @@ from typing import Any
 from narrows._arrow import pa
 from narrows.data import readers
 from narrows.data.budget import CELL, in_words, needed, plain_size, size_in_bytes
+from narrows.data.encodings import binary, check_zeros
 from narrows.data.paths import CSV, JSON, PARQUET, expand, first_line, kind_of, suffix_of
 from narrows.data.sources import open_source
 from narrows.data.stream import Group, PictureStream, Stream, TableStream, check_columns
-from narrows.data.text_tables import MARKERS, check_zeros, infinite_dates, marker_words, trimmed
+from narrows.data.text_tables import MARKERS, infinite_dates, marker_words, trimmed
 from narrows.data.words import Words
 from narrows.errors import DiskFull, InvalidData, UnreadableFile
 from narrows.files import disk_full
@@ -220,7 +221,7 @@ def _queries(paths: Sequence[str], kind: str, sql: str | None) -> Iterator[_Quer
     plain = ", auto_type_candidates=['BOOLEAN', 'BIGINT', 'DOUBLE', 'VARCHAR']"
     wrong, readable = None, False
     for encoding in ("", ", encoding='latin-1'"):
-        if encoding and readers._binary(paths[0]):
+        if encoding and binary(paths[0]):
             break
         for sample, types in ((_SNIFFED, ""), (-1, ""), (-1, plain)):
             options = f"{basic}, sample_size={sample}{encoding}{types}"

@@ -5,12 +5,10 @@ from __future__ import annotations
 import csv
 import gzip
 import io
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from narrows._arrow import pa, pc
-from narrows.errors import UnreadableFile
 
 #: What stands for a blank in text files, besides the empty cell.
 MARKERS = ("", "?", "NA", "N/A", "n/a", "#N/A", "<NA>", "NaN", "nan", "NULL", "null", "None")
@@ -71,20 +69,6 @@ def trimmed(text: Any) -> Any:
     """Text without the spaces around it, blank where it stands for a blank."""
     text = pc.utf8_trim_whitespace(text)
     return pc.if_else(pc.is_in(text, pa.array(MARKERS, text.type)), pa.scalar(None, text.type), text)
-
-
-def check_zeros(paths: Sequence[str], table: Any) -> None:
-    """Raise where cells of text files hold zero bytes: what a crash leaves in a file turns numbers into text."""
-    texts = (c for c in table.columns if pa.types.is_string(c.type) or pa.types.is_large_string(c.type))
-    if not any(pc.any(pc.match_substring(c, "\0")).as_py() for c in texts):
-        return
-    damaged = next((p for p in paths if _zeros(p)), "the table")
-    raise UnreadableFile(f"{damaged} is damaged: it holds zero bytes, which no text does. Restore it, or leave it out")
-
-
-def _zeros(path: str) -> bool:
-    with gzip.open(path) if path.endswith(".gz") else Path(path).open("rb") as file:
-        return any(b"\0" in block for block in iter(lambda: file.read(2**20), b""))
 
 
 def _as_number(text: Any) -> Any:

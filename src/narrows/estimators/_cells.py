@@ -43,8 +43,8 @@ def _decode(column: Column, z: np.ndarray, drawn: bool) -> Any:
     """Cells of scaled values, as an Arrow array; what was pooled is what it most likely is, not the pool's name."""
     if column.likely is not None:
         column = replace(column, other=column.likely)
-    expected = column.kind == "integer" and column.scaler is not None and not drawn
-    if expected and pa.types.is_floating(parse_type(column.type)):
+    floating = column.kind == "integer" and pa.types.is_floating(parse_type(column.type))
+    if floating and column.scaler is not None and not drawn:
         x = np.clip(column.scaler.inverse(z.astype(float)), column.low, column.high)
         return pa.array(x + column.base)
     return column.decode(z.astype(float), np.zeros(len(z), bool), drawn=drawn)

@@ -217,7 +217,7 @@ def test_dark_pictures_are_not_black_and_white():
 
 
 @pytest.mark.parametrize(
-    ("black", "shade", "expected"), [(57, 100, "Bernoulli"), (58, 100, "Gaussian"), (62, 0, "Bernoulli")]
+    ("black", "shade", "expected"), [(58, 100, "Bernoulli"), (59, 100, "Gaussian"), (62, 0, "Bernoulli")]
 )
 def test_pictures_nearly_all_dark_are_shades_unless_there_are_none(black: int, shade: int, expected: str):
     images = np.full((20, 64), 255, dtype=np.uint8)

@@ -214,7 +214,7 @@ def resize_values(values: Tensor, size: tuple[int, int], resize: str) -> Tensor:
 
 
 def grey_level_share(rows: Rows, top: float) -> float:
-    """Share of values within 5 % of black or white, in [0, 1]; 0 where one end is rare or hardly anything else is there.
+    """Share of values within 5 % of black or white, in [0, 1]; 0 where an end is rare or hardly anything else is there.
 
     Pictures that are dark almost everywhere are not black and white: fewer than 1 % of their values may be at the other
     end, or more than 90 % at this one, with shades between. What stands out of the dark is learnt sooner as shades.

@@ -2,12 +2,16 @@
 
     python -m benchmarks.speed --data DIR --torch PYTHON --jax PYTHON [--cases dense,tiny] [--trials 5] [--clock cpu]
 
-``DIR`` holds ``mnist/*.gz`` and ``tables/banknote_authentication.csv``. ``PYTHON`` are the interpreters of the peers'
-environments (benchmarks/peers-speed.txt). Every contender has a process of its own with one thread; they take turns,
-one trial each, so that a busy machine is as bad for all. Same network, same batch, same data, Adam at 0.001. Prints
-Markdown tables; what was measured is kept in RESULTS.md. Memory is comparable only where the same is installed for all
-(scikit-learn imports pandas, 63 MiB, where it finds it): ``--own PYTHON`` runs narrows in an environment of its own,
-which may be that of the peers with narrows' requirements added.
+``DIR`` holds ``mnist/*.gz``, ``tables/banknote_authentication.csv`` and ``series/ecg5000.npz``. ``PYTHON`` are the
+interpreters of the peers' environments (benchmarks/peers-speed.txt). Every contender has a process of its own with one
+thread; they take turns, one trial each, so that a busy machine is as bad for all. Same network, same batch, same data,
+Adam at 0.001. Prints Markdown tables; what was measured is kept in RESULTS.md. Memory is comparable only where the same
+is installed for all (scikit-learn imports pandas, 63 MiB, where it finds it): ``--own PYTHON`` runs narrows in an
+environment of its own, which may be that of the peers with narrows' requirements added.
+
+Of the mixed table peers get standardised numbers and ones and zeros for categories, and learn squared errors of both;
+narrows gets the table with words in it, and learns cross-entropy for categories. The error of all is the squared one of
+numbers and of probabilities, which is what the peers learn.
 """
 
 from __future__ import annotations
@@ -28,6 +32,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.autoencoders import mnist
+from benchmarks.speed_case import LEVELS
 
 PEERS = Path(__file__).with_name("speed_contenders.py")
 DENSE = (
@@ -53,6 +58,11 @@ CASES: dict[str, dict[str, Any]] = {
         "peers": ("PyTorch, DataLoader", "PyTorch, by index", "pythae", "JAX, scan"),
     },
     "wide": {"rows": 50_000, "batch": 128, "epochs": 3, "target": 0.5, "peers": DENSE},
+    "mixed": {"rows": 50_000, "batch": 128, "epochs": 3, "target": 0.067, "peers": DENSE},
+    "lstm": {
+        "rows": 4_500, "batch": 64, "epochs": 3, "target": 0.2,
+        "peers": ("PyTorch, DataLoader", "PyTorch, by index", "Keras, JAX"),
+    },
 }  # fmt: skip
 
 
@@ -69,9 +79,28 @@ def data(name: str, folder: Path) -> tuple[np.ndarray, np.ndarray]:
         factors = rng.normal(size=(rows + 2_000, 8))
         table = factors @ rng.normal(size=(8, 30)) / 8**0.5 + 0.3 * rng.normal(size=(rows + 2_000, 30))
         return table[:rows].astype(np.float32), table[rows:].astype(np.float32)
+    if name == "mixed":
+        return mixed(rows)
+    if name == "lstm":
+        beats = np.load(folder / "series" / "ecg5000.npz")["X"].astype(np.float32)
+        beats = beats[np.random.default_rng(0).permutation(len(beats))]
+        return beats[:rows], beats[rows:]
     train, test = (images.astype(np.float32) / 255 for images in mnist(folder))
     shape = (1, 28, 28) if name == "conv" else (784,)
     return train[:rows].reshape(-1, *shape), test[:1_000].reshape(-1, *shape)
+
+
+def mixed(rows: int) -> tuple[np.ndarray, np.ndarray]:
+    """Made-up rows of 8 factors: 18 numbers, and 12 categories of 2 to 7 levels as ones and zeros beside them."""
+    rng = np.random.default_rng(0)
+    factors = rng.normal(size=(rows + 2_000, 8))
+    numbers = factors @ rng.normal(size=(8, 18)) / 8**0.5 + 0.3 * rng.normal(size=(rows + 2_000, 18))
+    blocks = [(numbers - numbers[:rows].mean(0)) / numbers[:rows].std(0)]
+    for levels in LEVELS:
+        liking = factors @ rng.normal(size=(8, levels)) + rng.gumbel(size=(rows + 2_000, levels))
+        blocks.append(np.eye(levels)[liking.argmax(1)])
+    table = np.concatenate(blocks, 1).astype(np.float32)
+    return table[:rows], table[rows:]
 
 
 def products(widths: tuple[int, ...], batch: int, first: bool = True) -> list[Callable[[], Any]]:
@@ -114,6 +143,7 @@ def floor(name: str, clock: str) -> float:
         "dense": [(784, 256, 64, 256, 784)],
         "tiny": [(4, 6, 4, 2, 4, 6, 4)],
         "wide": [(30, 64, 16, 64, 30)],
+        "mixed": [(18 + sum(LEVELS), 64, 16, 64, 18 + sum(LEVELS))],
         "vae": [(784, 512, 32), (16, 512, 784)],
         "conv": [(1024, 32), (32, 1024)],
     }[name]
@@ -244,8 +274,10 @@ def main() -> None:
                 f"| {n} | {s['rate']:,.0f} ({s['low']:,.0f}–{s['high']:,.0f}) | {own['rate'] / s['rate']:.2f} × | "
                 f"{reached} | {s['error']:.4g} | {s['memory']:,.0f} |"
             )
-        bound = floor(name, options.clock)
-        print(f"\nProducts and convolutions alone: {bound:,.0f} samples/s; narrows reaches {own['rate'] / bound:.0%}.")
+        if name != "lstm":
+            bound = floor(name, options.clock)
+            reached = f"narrows reaches {own['rate'] / bound:.0%}"
+            print(f"\nProducts and convolutions alone: {bound:,.0f} samples/s; {reached}.")
         for n, words in found.items():
             if isinstance(words, str):
                 print(f"\n{n}: {words}")

@@ -7,6 +7,8 @@ from collections.abc import Callable
 import numpy as np
 
 RATE = 1e-3
+LEVELS = (2, 2, 2, 3, 3, 3, 4, 4, 5, 5, 6, 7)  # categories of the mixed table's last twelve columns
+PLACES = 8  # pairs of waves that tell a recurrent decoder where in the series it is, as narrows has them
 Predict = Callable[[np.ndarray], np.ndarray]
 
 
@@ -44,4 +46,14 @@ class Case:
         self.images, self.pixels = name == "conv", name in ("conv", "dense", "vae")
         self.activation = "tanh" if name == "tiny" else "relu"
         # hidden widths of the encoder, then the code
-        self.widths = {"dense": (256, 64), "tiny": (6, 4, 2), "vae": (512, 16), "conv": (32,), "wide": (64, 16)}[name]
+        self.widths = {
+            "dense": (256, 64), "tiny": (6, 4, 2), "vae": (512, 16), "conv": (32,), "wide": (64, 16),
+            "mixed": (64, 16), "lstm": (32, 8),
+        }[name]  # fmt: skip
+
+
+def places(steps: int) -> np.ndarray:
+    """Where each step of a series is: ``(steps, 16)`` sines and cosines of 2 steps to twice the series."""
+    waves = 2 * steps ** (np.arange(PLACES) / (PLACES - 1))
+    angle = (np.arange(steps) + 0.25)[:, None] * (2 * np.pi / waves)
+    return np.concatenate([np.sin(angle), np.cos(angle)], 1).astype(np.float32)

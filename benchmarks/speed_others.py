@@ -7,7 +7,9 @@ import os
 from typing import Any
 
 import numpy as np
-from speed_case import RATE, Case, Predict, Watch
+from speed_case import LEVELS, RATE, Case, Predict, Watch, places
+
+NUMBERS = 18  # columns of the mixed table that are no categories
 
 
 def sklearn(case: Case, watch: Watch) -> None:
@@ -43,7 +45,7 @@ def keras(case: Case, watch: Watch) -> None:
         d, widths = case.train.shape[1], case.widths
         net = [layers.Input((d,)), *(layers.Dense(w, act) for w in widths[:-1]), layers.Dense(widths[-1])]
         net += [*(layers.Dense(w, act) for w in widths[-2::-1]), layers.Dense(d)]
-    model = keras.Sequential(net)
+    model = keras_lstm(case) if case.name == "lstm" else keras.Sequential(net)
     model.compile(optimizer=keras.optimizers.Adam(RATE), loss="mse")
 
     class Look(keras.callbacks.Callback):
@@ -55,6 +57,28 @@ def keras(case: Case, watch: Watch) -> None:
 
     x = case.train.reshape(len(case.train), *model.input_shape[1:])
     model.fit(x, x, batch_size=case.batch, epochs=case.epochs, shuffle=True, verbose=0, callbacks=[Look()])
+
+
+def keras_lstm(case: Case) -> Any:
+    """The recurrent network of the others in Keras."""
+    import keras
+
+    layers, (hidden, size), steps = keras.layers, case.widths, case.train.shape[1]
+    told = places(steps)
+    x = layers.Input((steps,))
+    z = layers.Dense(size)(layers.LSTM(hidden)(layers.Reshape((steps, 1))(x)))
+    state = [layers.Dense(hidden, "tanh")(z), layers.Dense(hidden, "tanh")(z)]
+    given = layers.Lambda(
+        lambda z: keras.ops.concatenate(
+            [
+                keras.ops.repeat(z[:, None], steps, 1),
+                keras.ops.broadcast_to(told, (keras.ops.shape(z)[0], *told.shape)),
+            ],
+            -1,
+        )
+    )(z)
+    y = layers.Dense(1)(layers.LSTM(hidden, return_sequences=True)(given, initial_state=state))
+    return keras.Model(x, layers.Reshape((steps,))(y))
 
 
 def jax_scan(case: Case, watch: Watch) -> None:
@@ -122,6 +146,7 @@ def ours(case: Case, watch: Watch, **settings: Any) -> None:
     import narrows
     from narrows import likelihoods, networks
     from narrows._types import Rows
+    from narrows.data import Series
     from narrows.training import Loop, Training
 
     torch.set_num_threads(1)
@@ -143,12 +168,15 @@ def ours(case: Case, watch: Watch, **settings: Any) -> None:
     def predict(module: Any) -> Predict:
         def call(x: np.ndarray) -> np.ndarray:
             # pixels are scaled to [0, 1] as they are here; the columns of a table by mean and standard deviation
-            values = torch.from_numpy(x).reshape(-1, 1, 28, 28) if case.pixels else formats[-1].to_rows(x).values
+            raw = as_table(x) if case.name == "mixed" else x
+            values = torch.from_numpy(x).reshape(-1, 1, 28, 28) if case.pixels else formats[-1].to_rows(raw).values
             module.eval()
             with torch.no_grad():
-                y = module.decode(module.encode(Rows(values))).mean
+                told = module.decode(module.encode(Rows(values)))
             module.train()
-            return y.numpy() if case.pixels else formats[-1].from_values(y)
+            if case.name == "mixed":
+                return chances(told)
+            return told.mean.numpy() if case.pixels else formats[-1].from_values(told.mean)
 
         return call
 
@@ -156,13 +184,37 @@ def ours(case: Case, watch: Watch, **settings: Any) -> None:
     network = networks.Dense(case.widths[:-1], activation=case.activation)
     if case.images:
         network = networks.Conv((16, 32, 64), activation="relu")  # type: ignore[assignment]
+    if case.name == "lstm":
+        network = networks.Recurrent(hidden=case.widths[0], bidirectional=False)  # type: ignore[assignment]
     training = Training(epochs=case.epochs, batch_size=case.batch, validation=0.0, **settings)
-    likelihood = likelihoods.Bernoulli() if case.name == "vae" else likelihoods.Gaussian(scale=1.0)
-    Opened(case.widths[-1], network=network, likelihood=likelihood, training=training).fit(raw(case))
+    number: Any = likelihoods.Gaussian(scale=1.0)
+    likelihood = likelihoods.Bernoulli() if case.name == "vae" else number
+    if case.name == "mixed":
+        likelihood = likelihoods.Mixed((number,) * NUMBERS + (likelihoods.Categorical(),) * len(LEVELS))
+    chosen = {"format": Series()} if case.name == "lstm" else {}
+    Opened(case.widths[-1], network=network, likelihood=likelihood, training=training, **chosen).fit(raw(case))
+
+
+def as_table(x: np.ndarray) -> Any:
+    """The mixed table with words for categories, as it would lie in a file."""
+    import pyarrow as pa
+
+    columns = {f"x{j}": pa.array(x[:, j]) for j in range(NUMBERS)}
+    for j, block in enumerate(np.split(x[:, NUMBERS:], np.cumsum(LEVELS)[:-1], axis=1)):
+        columns[f"c{j}"] = pa.array(np.array([f"level {k}" for k in range(LEVELS[j])])[block.argmax(1)])
+    return pa.table(columns)
+
+
+def chances(told: Any) -> np.ndarray:
+    """Means of numbers, then the probability of every level of every category."""
+    blocks = [told.probabilities(NUMBERS + j) for j in range(len(LEVELS))]
+    return np.concatenate([told.mean[:, :NUMBERS].numpy(), *(b.numpy() for b in blocks)], 1)
 
 
 def raw(case: Case) -> np.ndarray:
     """The training rows as a user of narrows would hand them in: images in bytes, and in no other way besides."""
+    if case.name == "mixed" and isinstance(case.train, np.ndarray):
+        case.train = as_table(case.train)
     if case.pixels and case.train.dtype != np.uint8:
         whole = np.empty((len(case.train), 28, 28), dtype=np.uint8)
         for i, row in enumerate(case.train):

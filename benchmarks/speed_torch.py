@@ -6,7 +6,7 @@ import itertools
 from typing import Any
 
 import numpy as np
-from speed_case import RATE, Case, Predict, Watch
+from speed_case import RATE, Case, Predict, Watch, places
 
 
 def torch_parts(case: Case) -> tuple[Any, Any]:
@@ -17,6 +17,8 @@ def torch_parts(case: Case) -> tuple[Any, Any]:
     torch.set_num_threads(1)
     if case.images:
         return conv_parts(case)
+    if case.name == "lstm":
+        return recurrent_parts(case)
     act = nn.Tanh if case.activation == "tanh" else nn.ReLU
     d, widths = case.train.shape[1], case.widths
 
@@ -47,6 +49,36 @@ def conv_parts(case: Case) -> tuple[Any, Any]:
         nn.Conv2d(16, 1, 3, padding=1),
     )  # fmt: skip
     return encoder, decoder
+
+
+def recurrent_parts(case: Case) -> tuple[Any, Any]:
+    """An LSTM that reads a series to its end, and one that writes it from the code, as narrows builds them."""
+    import torch
+    from torch import nn
+
+    (hidden, size), steps = case.widths, case.train.shape[1]
+    told = torch.from_numpy(places(steps))
+
+    class Encoder(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.lstm, self.head = nn.LSTM(1, hidden, batch_first=True), nn.Linear(hidden, size)
+
+        def forward(self, x: Any) -> Any:
+            return self.head(self.lstm(x.unsqueeze(-1))[0][:, -1])
+
+    class Decoder(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.start, self.head = nn.Linear(size, 2 * hidden), nn.Linear(hidden, 1)
+            self.lstm = nn.LSTM(size + told.shape[1], hidden, batch_first=True)
+
+        def forward(self, z: Any) -> Any:
+            state = torch.tanh(self.start(z)).unsqueeze(0).chunk(2, -1)
+            given = torch.cat([z.unsqueeze(1).expand(-1, steps, -1), told.expand(len(z), -1, -1)], -1)
+            return self.head(self.lstm(given, tuple(s.contiguous() for s in state))[0]).squeeze(-1)
+
+    return Encoder(), Decoder()
 
 
 def torch_model(case: Case) -> Any:

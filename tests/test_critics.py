@@ -154,6 +154,7 @@ def test_recorded_steps_are_ordinary_ones_and_equal_seeds_equal_runs(kind: Any, 
     states = []
     for after in (10**9, 3, 3):
         monkeypatch.setattr("narrows.training.replay.AFTER", after)
+        monkeypatch.setattr("narrows.training.replay.PAYS", 1)
         step = step_for(Penalties(kl=KL(), match=kind(widths=(8,))), Gaussian(2))
         train(step, epochs=6)
         states.append(step.state_dict())

@@ -196,6 +196,15 @@ def test_filled_blanks_do_not_depend_on_the_budget(place, holes):
             assert given is None or given == now
 
 
+def test_a_long_table_in_memory_is_filled_in_parts(place, holes, monkeypatch):
+    words, found = ("--model", place / "holes-imputer", "--no-self-test", "--out", place / "filled.parquet"), []
+    for part in (100_000, 70):
+        monkeypatch.setattr(_stream, "PART", part)
+        well("impute", holes, *words)
+        found.append(read_table(place / "filled.parquet"))
+    assert found[0].equals(found[1])
+
+
 def test_draws_of_a_stream_are_numbered_and_vary(place, holes):
     out = place / "draws.parquet"
     model = ("--model", place / "holes-imputer")

@@ -216,6 +216,16 @@ def test_dark_pictures_are_not_black_and_white():
     assert "Gaussian" in Image().fit(dark).reasons[-1]
 
 
+@pytest.mark.parametrize(
+    ("black", "shade", "expected"), [(58, 100, "Bernoulli"), (59, 100, "Gaussian"), (62, 0, "Bernoulli")]
+)
+def test_pictures_nearly_all_dark_are_shades_unless_there_are_none(black: int, shade: int, expected: str):
+    images = np.full((20, 64), 255, dtype=np.uint8)
+    images[:, :black] = 0
+    images[:, 0] = shade
+    assert type(Image().fit(images.reshape(20, 8, 8)).likelihood()).__name__ == expected
+
+
 def test_the_likelihood_given_is_kept_and_saved():
     likelihoods = pytest.importorskip("narrows.likelihoods")
     fitted = Image().fit(noise(3, 4, 4), likelihoods.Laplace())

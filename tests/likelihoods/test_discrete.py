@@ -110,6 +110,27 @@ def test_categories_sum_to_one_column_by_column():
         torch.testing.assert_close(p.T, x.probabilities(column))
 
 
+@pytest.mark.parametrize("cards", [(7, 2, 3, 2, 5), (2, 1000, 3, 2, 900, 4), (4, 4), (3,), (1, 60, 2)])
+def test_columns_filled_up_are_as_they_are_alone(cards):
+    """What fills a column up adds nothing to its sum, and takes no gradient from it."""
+    module = Categorical().build(Layout(shape=(len(cards),), categories=cards))
+    torch.manual_seed(0)
+    theta = 30 * torch.randn(4, sum(cards), dtype=torch.float64)
+    theta[0] -= 1e4
+    theta.requires_grad_()
+    x, value = module(theta), torch.stack([torch.randint(k, (4,)) for k in cards], -1).double()
+    log_prob = x.log_prob(value)
+    for column, start in enumerate(x.segments.starts):
+        alone = theta[:, start : start + cards[column]].log_softmax(-1)
+        expected = alone.gather(-1, value[:, column : column + 1].long())[:, 0]
+        torch.testing.assert_close(log_prob[:, column], expected)
+        mine, theirs = (
+            torch.autograd.grad(y.sum(), theta, retain_graph=True)[0] for y in (log_prob[:, column], expected)
+        )
+        torch.testing.assert_close(mine, theirs)
+    assert sum(width * n for width, n in x.segments.filled) <= 2 * sum(cards)
+
+
 def test_categories_use_every_logit_once():
     theta = torch.zeros(1, sum(CARDS), requires_grad=True)
     x = Categorical().build(LAYOUT)(theta)

@@ -12,7 +12,7 @@ from narrows import Training, bottlenecks, corruptions, likelihoods, networks
 from narrows._types import Rows
 from narrows.training import Loop, Player
 from narrows.training import replay as replaying
-from narrows.training.replay import AFTER, Gradients, Recorder
+from narrows.training.replay import AFTER, PAYS, Gradients, Recorder
 
 
 def table(n=200, d=5, seed=0):
@@ -145,6 +145,11 @@ def test_a_step_that_is_not_the_same_every_time_is_never_replayed(kind):
         assert not gradients.replayed
     assert step.calls == AFTER + 5
     assert not gradients.wanted
+
+
+def test_short_runs_are_not_recorded():
+    wanted = [Gradients(Fickle("none"), [], torch.no_grad, steps=steps).wanted for steps in (PAYS - 1, PAYS, None)]
+    assert wanted == [False, True, True]
 
 
 def test_batches_of_another_shape_take_the_ordinary_way():

@@ -44,8 +44,7 @@ def impute(request: Request, output: Output) -> None:
         table = some_of(table, TESTED, request.seed)
     else:
         rows, blanks = _rows(table), _blanks(table)
-        filled = _stacked(imputer, table, request) if request.draws else imputer.transform(table)
-        line = _write.write_rows(filled, request.out, images=False)
+        line = _whole(imputer, table, request)
     result: dict[str, Any] = {"out": request.out, "rows": rows, "blanks": blanks, "draws": request.draws}
     output.points(imputer.reasons_)
     assumption = ASSUMPTION
@@ -101,6 +100,20 @@ def _imputer(request: Request, table: Any) -> Any:
         return Imputer(random_state=request.seed).fit(table)
     found = load(request.model)
     return found if isinstance(found, Imputer) else Imputer.from_model(found, table, random_state=request.seed)
+
+
+def _whole(imputer: Any, table: Any, request: Request) -> str:
+    """Fill a table in memory and write it; what was written, in words.
+
+    A long one goes to Parquet in parts, as filling takes several times the memory of what is filled.
+    """
+    parquet = request.out.lower().endswith((".parquet", ".pq"))
+    if request.draws or not parquet or not hasattr(table, "slice") or _rows(table) <= _stream.PART:
+        filled = _stacked(imputer, table, request) if request.draws else imputer.transform(table)
+        return _write.write_rows(filled, request.out, images=False)
+    starts = range(0, _rows(table), _stream.PART)
+    parts = (imputer.transform(table.slice(start, _stream.PART)) for start in starts)
+    return f"{_stream.write_parts(parts, request.out):,} rows → {request.out}"
 
 
 def _stacked(imputer: Any, table: Any, request: Request) -> Any:

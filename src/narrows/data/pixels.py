@@ -214,9 +214,10 @@ def resize_values(values: Tensor, size: tuple[int, int], resize: str) -> Tensor:
 
 
 def grey_level_share(rows: Rows, top: float) -> float:
-    """Share of values within 5 % of black or white, in [0, 1]; 0 if fewer than 1 % are at either end.
+    """Share of values within 5 % of black or white, in [0, 1]; 0 where one end is rare or hardly anything else is there.
 
-    Pictures that are dark almost everywhere have an end that is rare: they are not black and white.
+    Pictures that are dark almost everywhere are not black and white: fewer than 1 % of their values may be at the other
+    end, or more than 90 % at this one, with shades between. What stands out of the dark is learnt sooner as shades.
     """
     values = rows.values / top
     if rows.observed is not None:
@@ -225,4 +226,5 @@ def grey_level_share(rows: Rows, top: float) -> float:
         return 0.0
     black = float((values <= 0.05).float().mean())
     white = float((values >= 0.95).float().mean())
-    return black + white if min(black, white) >= 0.01 else 0.0
+    plain = black + white > 0.999  # nothing but black and white, however much of either
+    return black + white if min(black, white) >= 0.01 and (plain or max(black, white) <= 0.9) else 0.0

@@ -166,14 +166,12 @@ def _spooled(paths: Sequence[str], kind: str, name: str, memory: int, sql: str |
 
     folder = tempfile.TemporaryDirectory(prefix="narrows-")
     target = Path(folder.name) / "rows.parquet"
-    comma = kind == CSV and readers._semicolons(paths[0])
+    comma, text = kind == CSV and readers._semicolons(paths[0]), kind in (CSV, "") or sql is not None
     last: Exception | None = None
     for query in _queries(paths, kind, sql):
         try:
             with disk_full("the temporary copy of the table"):
-                schema, words, blanks = _write(
-                    query, paths, target, memory, kind in (CSV, "") or sql is not None, comma
-                )
+                schema, words, blanks = _write(query, paths, target, memory, text, comma)
             break
         except _Reread:
             continue

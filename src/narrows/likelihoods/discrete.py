@@ -145,12 +145,15 @@ class _Segments(nn.Module):
 
     Columns of equal cardinality lie side by side (a ``run``), so that a reduction per column is one operation per
     distinct cardinality, on a view, without padding: a column of two values beside one of a thousand costs two.
+    The sums of training steps are made over columns filled up to few widths (`log_sum_exp`).
     Sums in another order (`index_add`) or by matrix product are faster by a third but not repeatable on every
     device, or lose digits under autocast.
     """
 
     offset: Tensor  # (C,) first logit of every column
     place: Tensor  # (C,) place of every column in θ's order
+    slots: Tensor  # where the logits of columns filled up to equal cardinality are; P where there is none
+    back: Tensor  # (C,) place of every column among these
 
     def __init__(self, categories: Sequence[int]) -> None:
         super().__init__()
@@ -163,6 +166,16 @@ class _Segments(nn.Module):
         self.starts: list[int] = offset.tolist()
         self.register_buffer("offset", offset, persistent=False)
         self.register_buffer("place", place, persistent=False)
+        groups = _alike(self.categories)
+        self.filled = [(max(self.categories[c] for c in group), len(group)) for group in groups]
+        slots = [
+            self.starts[c] + i if i < self.categories[c] else sum(self.categories)
+            for group, (width, _) in zip(groups, self.filled, strict=True)
+            for c in group
+            for i in range(width)
+        ]
+        self.register_buffer("slots", torch.tensor(slots), persistent=False)
+        self.register_buffer("back", torch.tensor([c for group in groups for c in group]).argsort(), persistent=False)
 
     def per_column(self, flat: Tensor, reduction: Callable[[Tensor], Tensor]) -> Tensor:
         """``(…, P)`` → ``(…, C)``: ``reduction`` of ``(…, columns, K)`` over K, for every distinct K."""
@@ -170,9 +183,36 @@ class _Segments(nn.Module):
         views = (torch.unflatten(piece, -1, (n, k)) for piece, (k, n) in zip(pieces, self.runs, strict=True))
         return torch.cat([reduction(view) for view in views], dim=-1).index_select(-1, self.place)
 
+    def log_sum_exp(self, logits: Tensor) -> Tensor:
+        """``(…, P)`` → ``(…, C)``: log Σ exp of every column.
+
+        Columns of about as many categories are filled up to the most of them by logits of −∞, which add nothing: a
+        training step spends its time on how many operations there are, not on their size.
+        """
+        if len(self.filled) == len(self.runs):
+            return self.per_column(logits, lambda view: view.logsumexp(dim=-1))
+        even = nn.functional.pad(logits, (0, 1), value=-torch.inf).index_select(-1, self.slots)
+        pieces = even.split_with_sizes([k * n for k, n in self.filled], dim=-1)
+        sums = [torch.unflatten(p, -1, (n, k)).logsumexp(dim=-1) for p, (k, n) in zip(pieces, self.filled, strict=True)]
+        return sums[0] if len(sums) == 1 else torch.cat(sums, dim=-1).index_select(-1, self.back)
+
     def argmax(self, scores: Tensor) -> Tensor:
         """``(…, P)`` → ``(…, C)`` indices, in floating point as `Rows` hold them."""
         return self.per_column(scores, lambda view: view.argmax(dim=-1)).to(scores.dtype)
+
+
+def _alike(categories: Sequence[int]) -> list[list[int]]:
+    """Columns to be filled up to one width each, in their order: at most twice as wide together as they are."""
+    groups: list[list[int]] = []
+    held = 0
+    for column in sorted(range(len(categories)), key=lambda c: categories[c]):
+        held += categories[column]
+        if groups and categories[column] * (len(groups[-1]) + 1) <= 2 * held:
+            groups[-1].append(column)
+        else:
+            groups.append([column])
+            held = categories[column]
+    return [sorted(group) for group in groups]
 
 
 @dataclass(frozen=True)
@@ -209,7 +249,7 @@ class CategoricalDistribution(Distribution):
         logits = self.logits
         leading = torch.broadcast_shapes(logits.shape[:-1], index.shape[:-1])  # type: ignore[no-untyped-call]
         chosen = logits.expand(*leading, -1).gather(-1, index.expand(*leading, -1))
-        return chosen - self.segments.per_column(logits, lambda view: view.logsumexp(dim=-1))
+        return chosen - self.segments.log_sum_exp(logits)
 
     def sample(self) -> Tensor:
         """Indices ``(…, C)`` drawn by the Gumbel-max rule; no gradient."""

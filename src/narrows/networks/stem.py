@@ -104,11 +104,11 @@ class StemModule(nn.Module):
     def _table(self, values: Tensor, observed: Tensor | None) -> list[Tensor]:
         features = []
         if len(self.numbers):
-            features.append(values[..., self.numbers])
+            features.append(values.index_select(-1, self.numbers))
         if len(self.slot_column):
-            hot = values[..., self.slot_column] == self.slot_class
+            hot = values.index_select(-1, self.slot_column) == self.slot_class
             if observed is not None:
-                hot = hot & observed[..., self.slot_column]
+                hot = hot & observed.index_select(-1, self.slot_column)
             features.append(hot.to(values.dtype))
         if self.embedding is not None:
             vectors = self.embedding(values[..., self.embedded].long() + self.offset)

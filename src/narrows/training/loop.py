@@ -177,7 +177,8 @@ class Loop:
             resume(self, *saved)
         context = computing(self.device, self.precision, self.ranks, self.batch)
         self.gradients = [
-            Gradients(step, p.parameters, context, self.ranks) for step, p in zip(steps, self.players, strict=True)
+            Gradients(step, player.parameters, context, self.ranks, self.total)
+            for step, player in zip(steps, self.players, strict=True)
         ]
         self.good = Snapshot(self.module, self.optimisers)
         self.started = time.perf_counter() - self.elapsed

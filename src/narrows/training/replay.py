@@ -22,7 +22,8 @@ from torch.utils._pytree import tree_flatten, tree_map_only
 
 from narrows.training.ranks import Ranks
 
-AFTER = 50  # steps after which a recording pays: it costs about as much as thirty ordinary steps of a small network
+PAYS = 60  # steps of a run from which a recording pays: it costs as much as it saves in thirty of a small network
+AFTER = 4  # steps after which it is made: by then whatever is made on first use is there
 
 # what these give depends on shapes alone
 FILLED = {
@@ -46,6 +47,7 @@ class Gradients:
         parameters: What gradients are wanted for.
         context: Makes the context to compute in.
         ranks: The processes that train together; None: this one alone. Only a process alone replays.
+        steps: How many steps the run has; None: many. Short ones are not worth a recording.
 
     Attributes:
         names: Names of the terms, the loss first.
@@ -58,6 +60,7 @@ class Gradients:
         parameters: Sequence[Tensor],
         context: Callable[[], AbstractContextManager[Any]],
         ranks: Ranks | None = None,
+        steps: int | None = None,
     ) -> None:
         self.step, self.parameters, self.context = step, list(parameters), context
         self.ranks = ranks or Ranks()
@@ -65,7 +68,8 @@ class Gradients:
         self.replayed = False
         self.calls = 0
         self.tape: Tape | None = None
-        self.wanted = self.ranks.size == 1 and bool(getattr(step, "pure", False))
+        long = steps is None or steps >= PAYS
+        self.wanted = long and self.ranks.size == 1 and bool(getattr(step, "pure", False))
 
     def __call__(self, batch: dict[str, Tensor], epoch: Tensor) -> Tensor:
         """Set every parameter's ``grad``.

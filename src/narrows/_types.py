@@ -53,6 +53,11 @@ class Layout:
         return len(self.shape) == 2
 
     @property
+    def tokens(self) -> bool:
+        """Whether rows are series of categories alone, such as melodies."""
+        return self.series and self.categories is not None and all(self.categories)
+
+    @property
     def steps(self) -> tuple[int, ...]:
         """``(steps,)`` of a series, ``()`` of other rows: with the shape of a `step`, the shape of a row."""
         return self.shape[:1] if self.series else ()

@@ -176,3 +176,18 @@ def test_a_variational_autoencoder_of_bars(tmp_path):
     model.save(tmp_path / "model")
     again = narrows.load(tmp_path / "model")
     assert again.sample(5, random_state=0) == made
+
+
+def test_made_up_melodies_have_the_notes_of_the_data_and_not_the_likeliest_alone():
+    """Half of the tunes have a note on every beat, half on the first alone; where that is unsure, both come out."""
+    rng, tunes = np.random.default_rng(0), []
+    for _ in range(120):
+        starts = 4 * np.arange(4)[: 4 if rng.random() < 0.4 else 1]
+        notes = np.stack([starts, np.full(len(starts), 2), rng.choice([60, 64, 67], len(starts))], 1)
+        tunes.append(Tune(notes, 16))
+    model = narrows.VariationalAutoencoder(
+        2, beta=50.0, format=Music(bars=1), training=narrows.Training(epochs=20, learning_rate=0.01), random_state=0
+    ).fit(tunes)  # codes that say nothing
+    count = [np.mean([len(t.notes) for t in some]) for some in (tunes, model.sample(200, random_state=0))]
+    assert count[1] == pytest.approx(count[0], rel=0.25)
+    assert np.mean([len(t.notes) for t in model.reconstruct(tunes)]) < 0.75 * count[0]  # the likeliest: one note

@@ -242,6 +242,23 @@ def test_the_command_line_writes_with_pretrained_models(tmp_path, transformers, 
     assert "a name on the hub that can be reached" in told("nobody/has-such-a-model").stderr.replace("\n", " ")
 
 
+def test_the_command_line_answers_questions_about_a_file(reader, tmp_path):
+    def told(*words, **options):
+        return CliRunner().invoke(app, ["answer", *words, "--model", str(reader)], **options)
+
+    text = "anna came and bert did not."
+    (tmp_path / "notes.txt").write_text(text)
+    expected = QuestionAnswerer.from_pretrained(reader, device="cpu").answer("who came ?", text)
+    found = told("who came ?", "--context", str(tmp_path / "notes.txt"), "--json")
+    assert json.loads(found.stdout)["text"] == expected.text
+    assert json.loads(found.stdout)["kind"] == "reader"
+    plain = told("who came ?", input=text)  # the standard input is the context where none is named
+    assert plain.stdout == f"{expected.text}\n"
+    assert "marks answers in a text" in plain.stderr.replace("\n", " ")
+    assert "no file" in told("who ?", "--context", str(tmp_path / "none.txt")).stderr
+    assert "empty" in told("who ?", "--context", " ").stderr
+
+
 def test_a_missing_extra_is_named(monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "transformers", None)
     with pytest.raises(MissingExtra, match=r"narrows\[hub\]"):

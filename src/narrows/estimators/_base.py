@@ -278,8 +278,8 @@ class BaseModel(BaseEstimator, ABC):
 
         Returns:
             n rows, in the units and the container of the training data. Autoencoders: codes drawn from the prior, and
-            of images the mean of p(x|z), as people expect; rows of a table are drawn from it, so that columns vary as
-            they do in the data.
+            of images and curves the mean of p(x|z), as people expect; rows of a table, and melodies, are drawn from
+            it, so that columns and notes vary as they do in the data.
 
         Raises:
             InvalidParameter: If ``where`` cannot be read, or names what does not exist.

@@ -77,7 +77,7 @@ class Corrector(BaseEstimator):
 
     Args:
         error_rate: Share of the words that are expected to be wrong: the larger, the more is changed, names that were
-            never seen among it.
+            never seen among it. 0.1 to 0.2 suits text that is mostly right, and corpora of a thousand sentences.
         weight: w, how much the language counts beside the channel.
         vocabulary: How many words can be meant, the most frequent.
         least: How often a word occurs at least to be one.

@@ -106,10 +106,11 @@ class AutoencoderModule(nn.Module):
         return self.prior.conditional
 
     def generate(self, z: Tensor, condition: Tensor | None = None) -> Tensor:
-        """The rows of codes ``(B, L)``, in scaled units: tables as draws from p(x|z), others as its means."""
+        """The rows of codes ``(B, L)``, in scaled units: as draws from p(x|z), but images and curves as its means."""
         # a draw from the prior need not be a code that the bottleneck can give
         x = self.decode(self.snap(z))
-        return x.sample() if len(self.layout.shape) == 1 else x.mean
+        # of tokens the likeliest at every step are the frequent ones too often: melodies would get too few notes
+        return x.sample() if len(self.layout.shape) == 1 or self.layout.tokens else x.mean
 
     def snap(self, z: Tensor) -> Tensor:
         """The codes nearest to numbers ``(…, L)`` that the bottleneck can give."""

@@ -162,24 +162,25 @@ def _code_size(choices: Choices, layout: Layout, reasons: list[str]) -> int:
     return int(size)
 
 
-def default_network(layout: Layout, reasons: list[str]) -> Network:
+def default_network(layout: Layout, reasons: list[str], aligned: int = ALIGNED) -> Network:
     """The network that suits rows, with the reason in words.
 
     Args:
         layout: What a row looks like.
         reasons: The reason is added to them.
+        aligned: Values of an image up to which a dense network is taken.
     """
     if layout.series:
         return _series_network(layout, reasons)
     if len(layout.shape) == 3:
-        return _image_network(layout, reasons)
+        return _image_network(layout, reasons, aligned)
     reasons.append("dense network: the rows are a table's columns, which have no neighbours to convolve")
     return networks.Dense()
 
 
-def _image_network(layout: Layout, reasons: list[str]) -> Network:
+def _image_network(layout: Layout, reasons: list[str], aligned: int) -> Network:
     size = f"{layout.shape[1]} × {layout.shape[2]} pixels"
-    if layout.size > ALIGNED and min(layout.shape[1:]) >= 16:
+    if layout.size > aligned and min(layout.shape[1:]) >= 16:
         reasons.append(f"convolutional network: the rows are images of {size}")
         return networks.Conv()
     reasons.append(

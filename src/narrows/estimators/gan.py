@@ -12,7 +12,7 @@ from narrows._types import Layout, Rows
 from narrows.adversarial import AdversarialLoss
 from narrows.estimators._base import BaseModel
 from narrows.estimators._choices import ModelChoices, Plan
-from narrows.estimators._choose import default_network
+from narrows.estimators._choose import ALIGNED, default_network
 from narrows.estimators.autoencoder import Size
 from narrows.evaluate.fidelity import fidelity
 from narrows.models.gan import DiscriminatorStep, GANModule, GeneratorStep, MomentStep, NoiseModule
@@ -23,7 +23,8 @@ from narrows.training.seeds import seeded
 
 FEW = 500  # rows below which a generator may learn them by heart
 BETAS = (0.5, 0.99)  # with Adam's usual momentum, generators circle around modes: measured on eight Gaussians
-IMAGES = 0.25  # rate of both players on images: at the settings' own, dense generators of digits collapsed
+IMAGES = 0.25  # rate of both players on images: at the settings' own, dense networks on digits collapsed
+JUDGE = 512  # units of a dense discriminator of images, in two layers
 WATCH_SEED = 20_251_121  # the noise of these rows is the same at every epoch, so that epochs can be compared
 
 
@@ -53,7 +54,8 @@ class NoiseChoices(ModelChoices):
         if size is None:
             size = min(64, max(8, 2 * layout.size))
             reasons.append(f"{size} numbers of noise per row: twice the {layout.size} values of a row, from 8 to 64")
-        network = self.network or steep(default_network(layout, reasons), layout)
+        # how pixels go together at every place: convolutions make even small images
+        network = self.network or steep(default_network(layout, reasons, aligned=0), layout)
         if len(rows) < FEW:
             reasons.append(
                 f"{len(rows)} rows are few for this model, which can learn them by heart: look whether it makes copies "
@@ -77,23 +79,35 @@ class GANChoices(NoiseChoices):
     """The parts of a GAN.
 
     Attributes:
+        discriminator: Makes the discriminator, where that is not the network's encoder.
         loss: What the networks minimise.
         decay: Of the generator's moving average.
         every: The generator moves at every n-th step, the discriminator at all.
     """
 
+    discriminator: Network | None = None
     loss: AdversarialLoss | None = None
     decay: float = 0.999
     every: int = 1
 
-    PARTS: ClassVar[tuple[str, ...]] = ("network", "loss")
+    PARTS: ClassVar[tuple[str, ...]] = ("network", "discriminator", "loss")
     NEEDED: ClassVar[tuple[str, ...]] = ("network", "loss")
+
+    def resolved(self, format_: Any, layout: Layout, rows: Rows) -> Self:
+        """Choices without gaps, and with reasons."""
+        full = super().resolved(format_, layout, rows)
+        image = len(layout.shape) == 3 and layout.size <= ALIGNED and isinstance(full.network, networks.Conv)
+        if self.network is not None or self.discriminator is not None or not image:
+            return full
+        said = f"dense discriminator: images of {layout.size:,} values, at most {ALIGNED:,}, can be judged as a whole"
+        judge = networks.Dense(widths=(JUDGE, JUDGE), activation="relu")
+        return replace(full, discriminator=judge, reasons=[*full.reasons, said])
 
     def build(self, layout: Layout) -> GANModule:
         """Both networks."""
         assert self.network is not None
         assert self.code_size is not None
-        return GANModule(layout, self.network, self.code_size, self.decay)
+        return GANModule(layout, self.network, self.code_size, self.decay, self.discriminator)
 
     def plan(self, module: GANModule, layout: Layout) -> Plan:
         """Two players; watched is whether kinds of rows are missing."""
@@ -130,10 +144,10 @@ class MomentChoices(NoiseChoices):
 
 
 def steep(network: Network, layout: Layout) -> Network:
-    """The network for a game: wide layers, three for tables, and ReLU, which can step from one mode to the next."""
+    """The network for a game: three layers where it is dense, and ReLU, which can step from one mode to the next."""
     if isinstance(network, networks.Dense):
         width = max(128, networks.dense.default_widths(layout.shape, 1)[0])
-        return network.set_params(widths=(width,) * (2 if len(layout.shape) == 3 else 3), activation="relu")
+        return network.set_params(widths=(width,) * 3, activation="relu")
     return network.set_params(activation="relu")
 
 
@@ -174,6 +188,8 @@ class GAN(BaseGenerator):
         code_size: Numbers of noise per row; None: twice the values of a row, from 8 to 64.
         loss: What both minimise (`narrows.adversarial`); None: `adversarial.Relativistic`.
         network: Its decoder is the generator, its encoder the discriminator; None: by the data.
+        discriminator: Its encoder is the discriminator instead; None: the network's, or where that is left open too a
+            dense one for small images, which are then judged as a whole.
         decay: Of the generator's moving average, per step.
         every: The generator moves at every n-th step, the discriminator at all.
         format: How raw data becomes rows.
@@ -200,6 +216,7 @@ class GAN(BaseGenerator):
         *,
         loss: AdversarialLoss | None = None,
         network: Network | None = None,
+        discriminator: Network | None = None,
         decay: Annotated[float, Interval(0, 1, open_high=True)] = 0.999,
         every: Annotated[int, Interval(1)] = 1,
         format: Part | None = None,  # noqa: A002
@@ -209,6 +226,7 @@ class GAN(BaseGenerator):
         self.code_size = code_size
         self.loss = loss
         self.network = network
+        self.discriminator = discriminator
         self.decay = decay
         self.every = every
         self.format = format
@@ -220,6 +238,7 @@ class GAN(BaseGenerator):
         return GANChoices(
             code_size=self.code_size,
             network=self.network,
+            discriminator=self.discriminator,
             format=self.format,
             loss=self.loss or adversarial.Relativistic(),
             decay=self.decay,

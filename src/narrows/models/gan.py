@@ -61,14 +61,17 @@ class GANModule(NoiseModule):
         network: Makes generator and discriminator.
         code_size: Numbers of noise per row.
         decay: Of the moving average, per step; shorter at first.
+        judge: Makes the discriminator instead of ``network``.
     """
 
     steps: Tensor
 
-    def __init__(self, layout: Layout, network: Network, code_size: int, decay: float) -> None:
+    def __init__(
+        self, layout: Layout, network: Network, code_size: int, decay: float, judge: Network | None = None
+    ) -> None:
         super().__init__(layout, network, code_size)
         self.decay = decay
-        self.discriminator = network.encoder(self.features.shape, max(1, layout.classes))
+        self.discriminator = (judge or network).encoder(self.features.shape, max(1, layout.classes))
         self.average = copy.deepcopy(self.generator).requires_grad_(False)
         self.register_buffer("steps", torch.zeros(()))
 

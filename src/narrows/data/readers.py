@@ -215,7 +215,8 @@ def _read_wide(paths: Sequence[str], wide: set[str], limit: int | None) -> Any:
     with tempfile.TemporaryDirectory() as folder:
         copies = {p: Path(folder) / f"{i}{''.join(Path(p).suffixes[-2:])}" for i, p in enumerate(sorted(wide))}
         for path, copy in copies.items():
-            with gzip.open(copy, "wt", encoding="utf-8") if copy.suffix == ".gz" else copy.open("w") as file:
+            opened = gzip.open if copy.suffix == ".gz" else Path.open
+            with opened(copy, "wt", encoding="utf-8") as file:
                 file.writelines(read_pieces(Path(path), "utf-8"))
         try:
             table = _read_bytes([str(copies.get(p, p)) for p in paths], limit)

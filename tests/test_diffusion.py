@@ -14,6 +14,7 @@ from narrows.diffusion import (
     DDIM,
     DDPM,
     ClassCondition,
+    Denoise,
     DiffusionModule,
     DiffusionStep,
     Heun,
@@ -21,6 +22,7 @@ from narrows.diffusion import (
     Sampler,
     inpaint,
     log_density,
+    to_noise,
 )
 from narrows.errors import InvalidParameter
 
@@ -252,3 +254,68 @@ def test_samplers_are_parts():
         Heun(0).check()
     with pytest.raises(InvalidParameter, match="UNet"):
         networks.Conv().conditioned((1, 8, 8), 4)
+
+
+def correlated(n: int, reach: float, size: int = 40) -> tuple[Tensor, Tensor]:
+    """Normal rows whose numbers go together, one long direction and the others short, and their covariance."""
+    way = torch.nn.functional.normalize(torch.arange(1.0, size + 1).double(), dim=0)
+    covariance = 0.25 * torch.eye(size).double() + (reach**2 - 0.25) * torch.outer(way, way)
+    return torch.randn(n, size).double() @ torch.linalg.cholesky(covariance).T, covariance
+
+
+def wiener(covariance: Tensor) -> Denoise:
+    """The exact E[clean | noisy] of N(0, Σ): Σ (Σ + σ²)⁻¹ x."""
+    values, ways = torch.linalg.eigh(covariance)
+    return lambda x, sigma: x @ ways * (values / (values + sigma**2)) @ ways.T
+
+
+def test_steps_suit_rows_that_reach_far():
+    # the flow of normal rows is linear, so that it is known from where it takes each direction of their covariance
+    covariance = correlated(1, reach=12)[1]
+    values, ways = torch.linalg.eigh(covariance)
+
+    def kept(noise: Noise, steps: int) -> Tensor:
+        start = math.sqrt(1 + noise.high**2) * ways.T
+        return (Heun(steps)(wiener(covariance), start, noise) * ways.T).sum(1) / values.sqrt()
+
+    assert (kept(Noise().reaching(12), 18) - 1).abs().max() < 0.04
+    assert (kept(Noise().reaching(12), 12) - 1).abs().max() < 0.08
+    assert kept(Noise(), 18)[-1] < 0.75  # even in the angle of single numbers, steps leap over what is decided early
+
+
+def test_reach_is_learnt_and_moves_the_noise_of_training():
+    torch.manual_seed(0)
+    rows, covariance = correlated(3000, reach=12)
+    model = DiffusionModule((1, 5, 8), networks.Residual(8).conditioned((1, 5, 8), 8), 8)
+    model.prepare(rows.reshape(-1, 1, 5, 8).float())
+    scaled = 12 / math.sqrt(covariance.diagonal().mean())
+    assert model.noise.reach == pytest.approx(scaled, rel=0.05)
+    assert model.draw(torch.zeros(501, 1)).median().item() == pytest.approx(
+        math.exp(-0.5) * math.sqrt(scaled), rel=0.05
+    )
+    assert model.noise.draw(torch.zeros(501, 1)).median().item() == pytest.approx(
+        math.exp(-0.5) * math.sqrt(scaled), rel=0.05
+    )
+    free = module((40,))
+    free.prepare(torch.randn(3000, 40))
+    assert free.noise.reach == pytest.approx(1, abs=0.15)
+    told = DiffusionModule((1, 5, 8), networks.Residual(8).conditioned((1, 5, 8), 8), 8, noise=Noise(reach=3.0))
+    told.prepare(rows.reshape(-1, 1, 5, 8).float())
+    assert told.noise == Noise(reach=3.0)
+    assert Noise().reaching(100).high == 600
+    same = module()
+    same.prepare(torch.ones(5, 2))
+    assert same.noise.reach == 1
+
+
+def test_density_and_noise_of_rows_that_reach_far():
+    torch.manual_seed(0)
+    x, covariance = correlated(50, reach=12)
+    exact = torch.distributions.MultivariateNormal(torch.zeros(40).double(), covariance).log_prob(x)
+    noise = Noise().reaching(12)
+    found = log_density(wiener(covariance), x, noise, steps=100)
+    torch.testing.assert_close(found, exact, atol=0.1, rtol=0)
+    back = Heun(200)(
+        wiener(covariance), math.sqrt(1 + noise.high**2) * to_noise(wiener(covariance), x, noise, 200), noise
+    )
+    torch.testing.assert_close(back, x, atol=0.02, rtol=0.02)

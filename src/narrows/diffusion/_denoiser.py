@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from narrows._normal import row_mean
 from narrows.diffusion._samplers import Denoise, Noise
 
+REACHED, ROUNDS = 2_000, 30  # rows whose reach is learnt, and rounds of the power method
 FREQUENCIES = 16  # of the noise's size, as the network is told of it
 FORGET = 0.1  # share of the rows in training whose condition is not told, so that guidance knows both
 
@@ -34,10 +35,12 @@ class DiffusionModule(nn.Module):
     Attributes:
         centre: What is subtracted from rows so that they have mean 0.
         scale: What they are divided by.
+        reach: How far they spread then, along the direction in which they vary most: see `Noise`.
     """
 
     centre: Tensor
     scale: Tensor
+    reach: Tensor
     moved: Tensor
 
     def __init__(
@@ -50,16 +53,27 @@ class DiffusionModule(nn.Module):
         decay: float = 0.999,
     ) -> None:
         super().__init__()
-        self.shape, self.noise, self.decay = tuple(shape), noise or Noise(), decay
+        self.shape, self.decay, self.part = tuple(shape), decay, noise or Noise()
         self.live = _Told(network, width, condition)
         self.average = copy.deepcopy(self.live).requires_grad_(False)
         own = self.shape if len(self.shape) == 1 else ()  # images keep the contrast between their pixels
         self.register_buffer("centre", torch.zeros(own))
         self.register_buffer("scale", torch.ones(own))
+        self.register_buffer("reach", torch.ones(()))
         self.register_buffer("moved", torch.zeros(()))
 
+    @property
+    def noise(self) -> Noise:
+        """The sizes of noise, for rows that reach as far as these."""
+        return self.part if self.part.reach else self.part.reaching(float(self.reach))
+
+    def draw(self, x: Tensor) -> Tensor:
+        """``(B,)`` sizes of noise for the rows ``(B, *shape)`` of a training batch."""
+        drawn = self.part.draw(x)
+        return drawn if self.part.reach else drawn * self.reach.sqrt()
+
     def prepare(self, values: Tensor) -> None:
-        """Learn mean and scale of rows ``(n, *shape)``; what is constant keeps its units.
+        """Learn mean, scale and reach of rows ``(n, *shape)``; what is constant keeps its units.
 
         All elements of images are scaled alike.
         """
@@ -69,6 +83,7 @@ class DiffusionModule(nn.Module):
         least = 1e-6 * values.abs().amax(axes).clamp_min(1)
         self.centre.copy_(mean)
         self.scale.copy_(torch.where(spread > least, spread, 1.0))
+        self.reach.copy_(_reach(self.standard(values).flatten(1)))
 
     def standard(self, values: Tensor) -> Tensor:
         """Rows in units of mean 0 and variance 1."""
@@ -139,7 +154,7 @@ class DiffusionStep(nn.Module):
     def forward(self, batch: dict[str, Tensor], epoch: Tensor) -> dict[str, Tensor]:
         """The mean loss of a row of ``values`` ``(B, *shape)``, perhaps of a ``condition`` ``(B, …)``."""
         x = self.model.standard(batch["values"])
-        row = self.model.noise.draw(x)
+        row = self.model.draw(x)
         sigma = row.reshape(-1, *(1,) * (x.ndim - 1))
         condition = batch.get("condition")
         if condition is not None and self.training:
@@ -148,6 +163,15 @@ class DiffusionStep(nn.Module):
         error = self.model(x + sigma * torch.randn_like(x), row, condition) - x
         terms = ((1 + sigma.square()) / sigma.square() * error.square()).flatten(1).mean(1)
         return {"loss": row_mean(terms, batch.get("weight"))}
+
+
+def _reach(values: Tensor) -> Tensor:
+    """Standard deviation of rows ``(n, d)`` along the direction in which they vary most, at least 1."""
+    apart = values[:REACHED] - values[:REACHED].mean(0)
+    way = apart[apart.square().sum(1).argmax()]
+    for _ in range(ROUNDS):  # the power method
+        way = apart.T @ (apart @ nn.functional.normalize(way, dim=0)) / len(apart)
+    return way.norm().sqrt().clamp_min(1)
 
 
 class _Told(nn.Module):

@@ -6,6 +6,7 @@ import itertools
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Annotated, ClassVar
 
 import torch
@@ -18,41 +19,55 @@ Denoise = Callable[[Tensor, Tensor], Tensor]
 """A denoiser: noisy rows ``(n, *shape)`` and the noise's standard deviation ``()`` to the expected clean rows."""
 
 EXACT = 64  # numbers of a row up to which the divergence is summed up exactly
+BEYOND = 6  # times the reach: noise which is 99 % of what it is added to, along every direction
 
 
 class Noise(Part, room="diffusion"):
     r"""Which sizes of noise there are, in units of the rows' own standard deviation.
 
-    In training $\ln \sigma \sim N(\text{mean}, \text{spread}^2)$. In sampling the *angle* $\phi = \arctan \sigma$ falls
-    in steps that are even in $\phi^{1 / \rho}$, and at last to 0. A row and its noise make up
-    $\cos \phi \, x + \sin \phi \, \varepsilon$, of variance 1 throughout, so even angles are even changes.
+    In training $\ln \sigma \sim N(\text{mean} + \tfrac{1}{2} \ln c, \text{spread}^2)$. In sampling the *angle*
+    $\phi = \arctan(\sigma / c)$ falls in steps that are even in $\phi^{1 / \rho}$, and at last to 0. c is the rows'
+    *reach*: how far they spread along the direction in which they vary most. Where their numbers are independent it is
+    1, and a row and its noise make up $\cos \phi \, x + \sin \phi \, \varepsilon$, of variance 1 throughout, so that
+    even angles are even changes. In images, whose pixels go together, it is 10 and more: how bright and of which shape
+    they are is decided while the noise is still many times as large as a single pixel's spread.
 
     Args:
         low: The least noise before none.
         high: The most noise, against which rows are nothing.
-        mean: Of ln σ in training.
+        mean: Of ln σ in training, for a reach of 1.
         spread: Standard deviation of ln σ in training.
         rho: How much smaller steps are at low noise; 1: not at all.
+        reach: c; None: learnt from the rows (1 where there are none to learn from).
     """
 
     low: Annotated[float, Positive] = 0.002
     high: Annotated[float, Positive] = 80.0
     mean: float = -0.5
     spread: Annotated[float, Positive] = 1.4
-    rho: Annotated[float, Interval(1)] = 2.0
+    rho: Annotated[float, Interval(1)] = 3.0
+    reach: Annotated[float, Interval(1)] | None = None
+
+    def reaching(self, reach: float) -> Noise:
+        """These sizes for rows of such a reach; the most is at least six times it, which is not drowned by less."""
+        return replace(self, reach=reach, high=max(self.high, BEYOND * reach))
 
     def levels(self, steps: int, high: float | None = None) -> Tensor:
         """``(steps + 1,)`` sizes from ``high`` (None: the most) down to 0."""
-        most = max(high or self.high, self.low)
-        start, end = (math.atan(size) ** (1 / self.rho) for size in (most, self.low))
+        reach, most = self.reach or 1, max(high or self.high, self.low)
+        start, end = (math.atan(size / reach) ** (1 / self.rho) for size in (most, self.low))
         angles = torch.linspace(start, end, steps, dtype=torch.float64) ** self.rho
-        return torch.cat([angles.tan(), angles.new_zeros(1)]).float()
+        return torch.cat([reach * angles.tan(), angles.new_zeros(1)]).float()
+
+    def quantile(self, share: Tensor) -> Tensor:
+        """The sizes below which such shares, in (0, 1), of those in training are."""
+        return math.sqrt(self.reach or 1) * (self.mean + self.spread * torch.special.ndtri(share)).exp()
 
     def draw(self, x: Tensor) -> Tensor:
         """``(B,)`` sizes for the rows ``(B, …)`` of a training batch: evenly over their distribution."""
         count = x.shape[0]
         place = (torch.arange(count, device=x.device) / count + torch.rand_like(x.new_empty(1))) % 1
-        return (self.mean + self.spread * torch.special.ndtri(place.clamp(1e-5, 1 - 1e-5))).exp()
+        return self.quantile(place.clamp(1e-5, 1 - 1e-5))
 
 
 def turn(denoise: Denoise, y: Tensor, sigma: Tensor) -> Tensor:
@@ -72,6 +87,14 @@ def turn(denoise: Denoise, y: Tensor, sigma: Tensor) -> Tensor:
     """
     total = (1 + sigma.square()).sqrt()
     return (denoise(y * total, sigma) - y / total) * total / sigma
+
+
+def in_reaches(denoise: Denoise, noise: Noise) -> tuple[Denoise, float]:
+    """The denoiser of rows and noise in units of the rows' reach, in which no direction is longer than 1, and that."""
+    reach = noise.reach or 1.0
+    if reach == 1:
+        return denoise, reach
+    return lambda x, sigma: denoise(x * reach, sigma * reach) / reach, reach
 
 
 class Sampler(Part, ABC, room="samplers", abstract=True):
@@ -95,9 +118,11 @@ class Sampler(Part, ABC, room="samplers", abstract=True):
             noise: The sizes of noise.
             high: How much noise ``x`` has; None: the most.
         """
-        for now, then in itertools.pairwise(noise.levels(int(self.steps), high).to(x)):
+        denoise, reach = in_reaches(denoise, noise)
+        x = x / reach
+        for now, then in itertools.pairwise(noise.levels(int(self.steps), high).to(x) / reach):
             x = self.step(denoise, x, now, then)
-        return x
+        return x * reach
 
     @abstractmethod
     def step(self, denoise: Denoise, x: Tensor, now: Tensor, then: Tensor) -> Tensor:
@@ -138,9 +163,11 @@ class Heun(Sampler):
 
 def to_noise(denoise: Denoise, x: Tensor, noise: Noise, steps: int = 18) -> Tensor:
     """The noise ``(n, *shape)``, of variance 1, from which `Heun` comes to these rows: its steps backwards."""
-    for now, then in itertools.pairwise(noise.levels(steps + 1)[:-1].flip(0).to(x)):
+    denoise, reach = in_reaches(denoise, noise)
+    x = x / reach
+    for now, then in itertools.pairwise(noise.levels(steps + 1)[:-1].flip(0).to(x) / reach):
         x = Heun().step(denoise, x, now, then)
-    return x / math.sqrt(1 + noise.high**2)
+    return x * reach / math.sqrt(1 + noise.high**2)
 
 
 class DDIM(Sampler):
@@ -243,10 +270,12 @@ def log_density(denoise: Denoise, x: Tensor, noise: Noise, steps: int = 50, prob
         moved = torch.func.vmap(lambda way: torch.func.jvp(slope, (y,), (way,))[1])(ways)
         return slope(y), (ways * moved).flatten(2).sum((0, 2))
 
-    y, total = x, x.new_zeros(len(x))
-    for now, then in itertools.pairwise(noise.levels(steps + 1)[:-1].flip(0).to(x)):
+    denoise, reach = in_reaches(denoise, noise)
+    wide = math.sqrt((reach**2 + noise.high**2) / (1 + noise.high**2))  # rows are drawn from noise this much shorter
+    y, total = x / reach, x.new_full((len(x),), size * math.log(wide / reach))
+    for now, then in itertools.pairwise(noise.levels(steps + 1)[:-1].flip(0).to(x) / reach):
         way = then.atan() - now.atan()
         slope, spread = flow(y, now)
         ahead, widened = flow(y - way * slope, then)
         y, total = y - way * (slope + ahead) / 2, total - way * (spread + widened) / 2
-    return total + UnitNormal(x.new_zeros(size)).log_prob(y.flatten(1))
+    return total + UnitNormal(x.new_zeros(size)).log_prob(wide * y.flatten(1))

@@ -34,7 +34,12 @@ from narrows.training.source import Source
 
 LOOKED_AT = 10_000  # rows whose mean and spread are learnt
 SMALLEST = 8  # pixels on the shorter side of images that convolutions are used on
-PATCHED = (32, 64)  # channels per level of a U-Net whose places are squares of pixels
+PATCHED = (
+    32,
+    64,
+    96,
+)  # channels per level of a U-Net whose places are squares of pixels: the innermost sees all at once
+RATE = 2.0  # of learning on images, in units of the settings': what a few thousand steps reach is nearer to real images
 BETA = 0.01  # of latent diffusion: codes may say nearly all, since the prior is not asked to be simple
 
 
@@ -93,8 +98,8 @@ class DiffusionChoices(ModelChoices):
 
     def plan(self, module: DiffusionGenerator, layout: Layout) -> Plan:
         """One player; the moving average is what is judged."""
-        step = module.step()
-        return Plan(step, [Player(step, trainable(step))], after_step=module.model.follow)
+        step, rate = module.step(), RATE if len(layout.shape) == 3 else 1.0
+        return Plan(step, [Player(step, trainable(step), rate=rate)], after_step=module.model.follow)
 
     def describe(self, history: History, module: DiffusionGenerator) -> None:
         """Every row is given noise in training."""

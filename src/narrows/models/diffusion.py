@@ -80,8 +80,7 @@ class DiffusionGenerator(GeneratorModule):
         x, total = self.model.standard(self.features(rows)), rows.values.new_zeros(len(rows))
         coin = torch.Generator().manual_seed(0)
         places = (torch.arange(LOOKS) + 0.5) / LOOKS
-        levels = (self.model.noise.mean + self.model.noise.spread * torch.special.ndtri(places)).exp()
-        for sigma in levels.to(x):
+        for sigma in self.model.noise.quantile(places).to(x):
             noise = torch.randn(self.features.shape, generator=coin).to(x).expand_as(x)
             norm = (1 + sigma.square()).sqrt()
             found = turn(self.model.guided(condition), (x + sigma * noise) / norm, sigma)

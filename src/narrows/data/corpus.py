@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import codecs
-import gzip
 import io
 import os
 import re
@@ -13,7 +12,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from narrows.data.encodings import named_by
+from narrows.data.encodings import named_by, opened
 from narrows.data.pictures import SUFFIXES as PICTURES
 from narrows.errors import InvalidData, InvalidParameter, InvalidType, UnreadableFile
 
@@ -225,7 +224,7 @@ def recognised(path: Path) -> bool:
     name = path.name.lower()
     if not path.is_file() or not name.endswith(TEXTS):
         return False
-    with gzip.open(path) if name.endswith(".gz") else path.open("rb") as file:
+    with opened(path) as file:
         data = file.read(LOOKED_AT)
     text = data.decode(named_by(data) or "utf-8", "replace")
     # what holds no character, or such as no text holds, is no table either
@@ -275,7 +274,7 @@ def read_pieces(path: Path, encoding: str) -> Iterator[str]:
         raise InvalidParameter(f"encoding={encoding!r} is not known: write utf-8, latin-1, cp1252, utf-16, …") from None
     read = 0
     try:
-        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+        with opened(path) as file:
             data = file.read(PIECE)
             inner = (codecs.lookup(named_by(data) or "utf-8") if codec.name == "utf-8" else codec).incrementaldecoder()
             decoder = io.IncrementalNewlineDecoder(inner, translate=True)

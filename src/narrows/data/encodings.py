@@ -6,7 +6,7 @@ import codecs
 import gzip
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, cast
 
 from narrows._arrow import pa, pc
 from narrows.errors import UnreadableFile
@@ -14,6 +14,11 @@ from narrows.errors import UnreadableFile
 MARKS = ((codecs.BOM_UTF32_LE, "utf-32"), (codecs.BOM_UTF32_BE, "utf-32"), (codecs.BOM_UTF16_LE, "utf-16"),
          (codecs.BOM_UTF16_BE, "utf-16"), (codecs.BOM_UTF8, "utf-8-sig"))  # fmt: skip
 LONGEST = 4
+
+
+def opened(path: str | Path) -> IO[bytes]:
+    """A file's bytes, within gzip where its name ends in ``.gz``."""
+    return cast("IO[bytes]", gzip.open(path) if Path(path).suffix.lower() == ".gz" else Path(path).open("rb"))
 
 
 def named_by(data: bytes) -> str | None:
@@ -24,7 +29,7 @@ def named_by(data: bytes) -> str | None:
 def marked(path: str | Path) -> str | None:
     """The encoding whose mark a file begins with, within gzip too; None where there is none, or it cannot be read."""
     try:
-        with gzip.open(path) if Path(path).suffix.lower() == ".gz" else Path(path).open("rb") as file:
+        with opened(path) as file:
             return named_by(file.read(LONGEST))
     except (OSError, EOFError):
         return None
@@ -46,5 +51,5 @@ def check_zeros(paths: Sequence[str], table: Any) -> None:
 
 
 def _zeros(path: str) -> bool:
-    with gzip.open(path) if path.endswith(".gz") else Path(path).open("rb") as file:
+    with opened(path) as file:
         return any(b"\0" in block for block in iter(lambda: file.read(2**20), b""))

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import csv
-import gzip
 import io
-from pathlib import Path
 from typing import Any
 
 from narrows._arrow import pa, pc
+from narrows.data.encodings import opened
 
 #: What stands for a blank in text files, besides the empty cell.
 MARKERS = ("", "?", "NA", "N/A", "n/a", "#N/A", "<NA>", "NaN", "nan", "NULL", "null", "None")
@@ -168,8 +167,8 @@ def ragged_line(path: str) -> tuple[int, int, int] | None:
     Returns:
         Its number, its cells, and the cells of the first line; None when all agree or there is but one column.
     """
-    raw = Path(path).read_bytes()
-    text = (gzip.decompress(raw) if path.endswith(".gz") else raw).decode("utf-8", errors="replace")
+    with opened(path) as packed:
+        text = packed.read().decode("utf-8", errors="replace")
     with io.StringIO(text, newline="") as file:
         head = file.readline()
         counts = {d: head.count(d) for d in _DELIMITERS}

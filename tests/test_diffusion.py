@@ -283,19 +283,13 @@ def test_steps_suit_rows_that_reach_far():
     assert kept(Noise(), 18)[-1] < 0.75  # even in the angle of single numbers, steps leap over what is decided early
 
 
-def test_reach_is_learnt_and_moves_the_noise_of_training():
+def test_reach_is_learnt_from_rows_unless_it_is_said():
     torch.manual_seed(0)
     rows, covariance = correlated(3000, reach=12)
     model = DiffusionModule((1, 5, 8), networks.Residual(8).conditioned((1, 5, 8), 8), 8)
     model.prepare(rows.reshape(-1, 1, 5, 8).float())
     scaled = 12 / math.sqrt(covariance.diagonal().mean())
     assert model.noise.reach == pytest.approx(scaled, rel=0.05)
-    assert model.draw(torch.zeros(501, 1)).median().item() == pytest.approx(
-        math.exp(-0.5) * math.sqrt(scaled), rel=0.05
-    )
-    assert model.noise.draw(torch.zeros(501, 1)).median().item() == pytest.approx(
-        math.exp(-0.5) * math.sqrt(scaled), rel=0.05
-    )
     free = module((40,))
     free.prepare(torch.randn(3000, 40))
     assert free.noise.reach == pytest.approx(1, abs=0.15)

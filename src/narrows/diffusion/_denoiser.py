@@ -67,11 +67,6 @@ class DiffusionModule(nn.Module):
         """The sizes of noise, for rows that reach as far as these."""
         return self.part if self.part.reach else self.part.reaching(float(self.reach))
 
-    def draw(self, x: Tensor) -> Tensor:
-        """``(B,)`` sizes of noise for the rows ``(B, *shape)`` of a training batch."""
-        drawn = self.part.draw(x)
-        return drawn if self.part.reach else drawn * self.reach.sqrt()
-
     def prepare(self, values: Tensor) -> None:
         """Learn mean, scale and reach of rows ``(n, *shape)``; what is constant keeps its units.
 
@@ -154,7 +149,7 @@ class DiffusionStep(nn.Module):
     def forward(self, batch: dict[str, Tensor], epoch: Tensor) -> dict[str, Tensor]:
         """The mean loss of a row of ``values`` ``(B, *shape)``, perhaps of a ``condition`` ``(B, …)``."""
         x = self.model.standard(batch["values"])
-        row = self.model.draw(x)
+        row = self.model.part.draw(x)
         sigma = row.reshape(-1, *(1,) * (x.ndim - 1))
         condition = batch.get("condition")
         if condition is not None and self.training:

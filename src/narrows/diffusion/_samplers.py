@@ -19,23 +19,23 @@ Denoise = Callable[[Tensor, Tensor], Tensor]
 """A denoiser: noisy rows ``(n, *shape)`` and the noise's standard deviation ``()`` to the expected clean rows."""
 
 EXACT = 64  # numbers of a row up to which the divergence is summed up exactly
-BEYOND = 6  # times the reach: noise which is 99 % of what it is added to, along every direction
+BEYOND = 6  # times the reach: noise that hides rows along every direction, but for 1.4 % of the standard deviation
 
 
 class Noise(Part, room="diffusion"):
     r"""Which sizes of noise there are, in units of the rows' own standard deviation.
 
-    In training $\ln \sigma \sim N(\text{mean} + \tfrac{1}{2} \ln c, \text{spread}^2)$. In sampling the *angle*
-    $\phi = \arctan(\sigma / c)$ falls in steps that are even in $\phi^{1 / \rho}$, and at last to 0. c is the rows'
-    *reach*: how far they spread along the direction in which they vary most. Where their numbers are independent it is
-    1, and a row and its noise make up $\cos \phi \, x + \sin \phi \, \varepsilon$, of variance 1 throughout, so that
-    even angles are even changes. In images, whose pixels go together, it is 10 and more: how bright and of which shape
-    they are is decided while the noise is still many times as large as a single pixel's spread.
+    In training $\ln \sigma \sim N(\text{mean}, \text{spread}^2)$. In sampling the *angle* $\phi = \arctan(\sigma / c)$
+    falls in steps that are even in $\phi^{1 / \rho}$, and at last to 0. c is the rows' *reach*: how far they spread
+    along the direction in which they vary most. Where their numbers are independent it is 1, and a row and its noise
+    make up $\cos \phi \, x + \sin \phi \, \varepsilon$, of variance 1 throughout, so that even angles are even changes.
+    In images, whose pixels go together, it is 10 and more: how bright and of which shape they are is decided while the
+    noise is still many times as large as a single pixel's spread.
 
     Args:
         low: The least noise before none.
         high: The most noise, against which rows are nothing.
-        mean: Of ln σ in training, for a reach of 1.
+        mean: Of ln σ in training.
         spread: Standard deviation of ln σ in training.
         rho: How much smaller steps are at low noise; 1: not at all.
         reach: c; None: learnt from the rows (1 where there are none to learn from).
@@ -61,7 +61,7 @@ class Noise(Part, room="diffusion"):
 
     def quantile(self, share: Tensor) -> Tensor:
         """The sizes below which such shares, in (0, 1), of those in training are."""
-        return math.sqrt(self.reach or 1) * (self.mean + self.spread * torch.special.ndtri(share)).exp()
+        return (self.mean + self.spread * torch.special.ndtri(share)).exp()
 
     def draw(self, x: Tensor) -> Tensor:
         """``(B,)`` sizes for the rows ``(B, …)`` of a training batch: evenly over their distribution."""

@@ -67,10 +67,14 @@ class DiffusionModule(nn.Module):
         """The sizes of noise, for rows that reach as far as these."""
         return self.part if self.part.reach else self.part.reaching(float(self.reach))
 
-    def prepare(self, values: Tensor) -> None:
+    def prepare(self, values: Tensor, smallest: Tensor | None = None) -> None:
         """Learn mean, scale and reach of rows ``(n, *shape)``; what is constant keeps its units.
 
         All elements of images are scaled alike.
+
+        Args:
+            values: The rows.
+            smallest: ``shape``, what elements are divided by at least; None: by whatever they spread.
         """
         axes = (0,) if self.centre.ndim else tuple(range(values.ndim))
         values = values.double()
@@ -78,6 +82,8 @@ class DiffusionModule(nn.Module):
         least = 1e-6 * values.abs().amax(axes).clamp_min(1)
         self.centre.copy_(mean)
         self.scale.copy_(torch.where(spread > least, spread, 1.0))
+        if smallest is not None:
+            self.scale.clamp_(min=smallest.to(self.scale))
         self.reach.copy_(_reach(self.standard(values).flatten(1)))
 
     def standard(self, values: Tensor) -> Tensor:

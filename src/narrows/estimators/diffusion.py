@@ -34,11 +34,8 @@ from narrows.training.source import Source
 
 LOOKED_AT = 10_000  # rows whose mean and spread are learnt
 SMALLEST = 8  # pixels on the shorter side of images that convolutions are used on
-PATCHED = (
-    32,
-    64,
-    96,
-)  # channels per level of a U-Net whose places are squares of pixels: the innermost sees all at once
+# channels per level of a U-Net whose places are squares of pixels; the innermost level sees small images as a whole
+PATCHED = (32, 64, 96)
 RATE = 2.0  # of learning on images, in units of the settings': what a few thousand steps reach is nearer to real images
 BETA = 0.01  # of latent diffusion: codes may say nearly all, since the prior is not asked to be simple
 

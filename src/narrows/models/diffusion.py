@@ -47,11 +47,12 @@ class DiffusionGenerator(GeneratorModule):
 
     def prepare(self, rows: Rows) -> None:
         """Learn the features' mean and spread of some rows; rare categories and blanks are not blown up."""
-        self.model.prepare(self.features(rows))
-        if not self.features.image:
-            hot = torch.ones(self.features.shape[0], dtype=torch.bool)
-            hot[: self.features.size] = self.features.hot.cpu()
-            self.model.scale.copy_(torch.where(hot, self.model.scale.clamp_min(LEAST), self.model.scale))
+        if self.features.image:
+            self.model.prepare(self.features(rows))
+            return
+        smallest = torch.full(self.features.shape, LEAST)
+        smallest[: self.features.size] *= self.features.hot.cpu()  # numbers are divided by whatever they spread
+        self.model.prepare(self.features(rows), smallest)
 
     def generate(self, z: Tensor, condition: Tensor | None = None) -> Tensor:
         """The rows of noise, in scaled units, NaN where blank."""

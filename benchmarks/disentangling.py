@@ -56,9 +56,9 @@ def measures(codes: np.ndarray, factors: np.ndarray) -> dict[str, float]:
     }
 
 
-def run(name: str, seed: int, rows: int, epochs: int) -> dict[str, float]:
+def run(name: str, seed: int, rows: int, epochs: int, side: int) -> dict[str, float]:
     """One model of one seed: its measures on held-out images."""
-    data = factor_images(rows + 2000, side=32, random_state=1)
+    data = factor_images(rows + 2000, side=side, random_state=1)
     train, test, factors = data.images[:rows], data.images[rows:], data.factors[rows:]
     began = time.perf_counter()
     if name == "PCA":
@@ -100,6 +100,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--rows", type=int, default=10000)
     parser.add_argument("--epochs", type=int, default=100)
+    parser.add_argument("--side", type=int, default=32, help="of the images, in pixels; one file of results for each")
     parser.add_argument("--print", action="store_true", help="only print what is there")
     given = parser.parse_args()
     results = json.loads(given.results.read_text()) if given.results.exists() else {}
@@ -107,7 +108,7 @@ def main() -> None:
         for name in given.models:
             if given.print or (name == "PCA" and seed) or len(results.get(name, [])) > seed:
                 continue
-            results.setdefault(name, []).append(run(name, seed, given.rows, given.epochs))
+            results.setdefault(name, []).append(run(name, seed, given.rows, given.epochs, given.side))
             given.results.write_text(json.dumps(results))
     print(table(results))
 

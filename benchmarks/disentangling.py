@@ -21,25 +21,31 @@ from narrows.data import factor_images
 from narrows.penalties import DIP, KL, CriticTotalCorrelation, Penalties, TotalCorrelation
 
 CODE = 8
-PENALTIES = {
-    "plain VAE": Penalties(kl=KL()),
-    "β = 4": Penalties(kl=KL(weight=4.0)),
-    "β = 8": Penalties(kl=KL(weight=8.0)),
-    "β-TC, 7 more": Penalties(kl=KL(), independence=TotalCorrelation(weight=7.0)),
-    "DIP-I, 50": Penalties(kl=KL(), independence=DIP(weight=50.0, kind="I")),
-    "DIP-II, 50": Penalties(kl=KL(), independence=DIP(weight=50.0, kind="II")),
-    "critic, 10": Penalties(kl=KL(), independence=CriticTotalCorrelation(weight=10.0)),
-}
+WEIGHED_AT = 32  # pixels of a side at which the weights below are as written
 
 
-def model(name: str, seed: int, epochs: int) -> Any:
-    """An autoencoder with one of the sets of penalties."""
+def penalties(scale: float) -> dict[str, Penalties]:
+    """Sets of penalties by name, all their weights ``scale`` times as large."""
+    kl = KL(weight=scale)
+    return {
+        "plain VAE": Penalties(kl=kl),
+        "β = 4": Penalties(kl=KL(weight=4 * scale)),
+        "β = 8": Penalties(kl=KL(weight=8 * scale)),
+        "β-TC, 7 more": Penalties(kl=kl, independence=TotalCorrelation(weight=7 * scale)),
+        "DIP-I, 50": Penalties(kl=kl, independence=DIP(weight=50 * scale, kind="I")),
+        "DIP-II, 50": Penalties(kl=kl, independence=DIP(weight=50 * scale, kind="II")),
+        "critic, 10": Penalties(kl=kl, independence=CriticTotalCorrelation(weight=10 * scale)),
+    }
+
+
+def model(name: str, seed: int, epochs: int, side: int) -> Any:
+    """An autoencoder with one of the sets of penalties, which weigh as much beside more pixels as beside fewer."""
     return narrows.Autoencoder(
         CODE,
         network=networks.Dense(widths=(256, 128)),
         bottleneck=bottlenecks.Gaussian(),
         likelihood=narrows.likelihoods.Bernoulli(),
-        penalties=PENALTIES[name],
+        penalties=penalties((side / WEIGHED_AT) ** 2)[name],
         training=Training(epochs=epochs, batch_size=128, learning_rate=1e-3),
         random_state=seed,
     )
@@ -66,7 +72,7 @@ def run(name: str, seed: int, rows: int, epochs: int, side: int) -> dict[str, fl
         codes = pca.transform(test.reshape(len(test), -1))
         error = float(((pca.inverse_transform(codes) - test.reshape(len(test), -1)) ** 2).mean() / 255**2)
         return {**measures(codes, factors), "error": error, "seconds": time.perf_counter() - began}
-    fitted = model(name, seed, epochs).fit(train)
+    fitted = model(name, seed, epochs, side).fit(train)
     error = float(((np.asarray(fitted.reconstruct(test), dtype=float) - test) ** 2).mean() / 255**2)
     active = float(fitted.history_["active_units"][-1])
     return {
@@ -96,7 +102,7 @@ def main() -> None:
     """Run what is missing from a file of results, then print them."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--results", type=Path, required=True)
-    parser.add_argument("--models", nargs="*", default=["PCA", *PENALTIES])
+    parser.add_argument("--models", nargs="*", default=["PCA", *penalties(1)])
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--rows", type=int, default=10000)
     parser.add_argument("--epochs", type=int, default=100)

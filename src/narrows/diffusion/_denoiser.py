@@ -65,7 +65,7 @@ class DiffusionModule(nn.Module):
     @property
     def noise(self) -> Noise:
         """The sizes of noise, for rows that reach as far as these."""
-        return self.part if self.part.reach else self.part.reaching(float(self.reach))
+        return self.part.reaching(self.part.reach or float(self.reach))
 
     def prepare(self, values: Tensor, smallest: Tensor | None = None) -> None:
         """Learn mean, scale and reach of rows ``(n, *shape)``; what is constant keeps its units.

@@ -34,7 +34,7 @@ class Noise(Part, room="diffusion"):
 
     Args:
         low: The least noise before none.
-        high: The most noise, against which rows are nothing.
+        high: The most noise, against which rows are nothing; models take six times the reach at least.
         mean: Of ln σ in training.
         spread: Standard deviation of ln σ in training.
         rho: How much smaller steps are at low noise; 1: not at all.

@@ -118,7 +118,7 @@ class Diffusion(Captioned):
             and vary less.
         decay: Of the weights' moving average, per step.
         format: How raw data becomes rows.
-        training: Settings of the loop.
+        training: Settings of the loop; images learn at twice their learning rate.
         random_state: Whole number for equal runs.
 
     Example:

@@ -193,8 +193,8 @@ class GAN(BaseGenerator):
         decay: Of the generator's moving average, per step.
         every: The generator moves at every n-th step, the discriminator at all.
         format: How raw data becomes rows.
-        training: Settings of the loop. There is no early stopping: losses of a game do not say which epoch was
-            best.
+        training: Settings of the loop; images learn at a quarter of their learning rate. There is no early stopping:
+            losses of a game do not say which epoch was best.
         random_state: Whole number for equal runs.
 
     Example:
